@@ -1,0 +1,1 @@
+"""Labs of Linux namespaces: the embedded default, no daemon needed."""

@@ -1,0 +1,1 @@
+"""load -> plan -> run -> measure -> judge. Knows no fault, backend, client or measure by name."""

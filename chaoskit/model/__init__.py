@@ -1,0 +1,1 @@
+"""Frozen data and the exception tree. No I/O; imports nothing else of chaoskit."""

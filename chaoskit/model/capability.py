@@ -1,0 +1,48 @@
+"""What a backend can do here, known before anything starts."""
+
+from __future__ import annotations
+
+from chaoskit.model.record import Record
+
+
+class Capability(Record):
+    """One ability of a backend on this machine. `reason` says why not and what to install, or how well."""
+
+    name: str
+    present: bool
+    reason: str = ""
+
+
+class Need(Record):
+    """A capability that a fault, lab or client needs, and why."""
+
+    capability: str
+    why: str
+    required: bool = True
+    """False: the fault runs without it, and the plan says what is then missing."""
+
+
+class Survey(Record):
+    """A backend's capabilities for one lab on this machine, taken without starting anything."""
+
+    backend: str
+    mode: str = ""
+    """Such as "root" or "rootless"."""
+    capabilities: tuple[Capability, ...]
+
+    def has(self, name: str) -> bool:
+        return any(c.present for c in self.capabilities if c.name == name)
+
+    def reason(self, name: str) -> str:
+        found = [c.reason for c in self.capabilities if c.name == name]
+        return found[0] if found else f"the {self.backend} backend does not offer it"
+
+
+NETWORK_CUT = "network.cut"
+NODE_POWER = "node.power"
+NODE_FREEZE = "node.freeze"
+PROCESS_SIGNAL = "process.signal"
+COMMAND_EXEC = "command.exec"
+VOLUME_LOSE_UNSYNCED = "volume.lose_unsynced"
+PACKAGES_DEBIAN = "packages.debian"
+USERS_MANY = "users.many"

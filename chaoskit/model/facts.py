@@ -1,0 +1,133 @@
+"""Queries: what may be asked of a lab without changing it, and the readings that come back. All survive JSON."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from chaoskit.model.record import Record
+from chaoskit.model.steps import ProcessRef
+
+
+class NodeStateQuery(Record):
+    """-> reading value: "up" | "frozen" | "off"."""
+
+    kind: Literal["node_state"] = "node_state"
+    node: str
+
+
+class ProcessesQuery(Record):
+    """-> reading processes: every process of the node (empty where it is off), whether or not it is frozen."""
+
+    kind: Literal["processes"] = "processes"
+    node: str
+
+
+class ProcessStateQuery(Record):
+    """-> reading value: "running" | "stopped" | "gone" for exactly this process."""
+
+    kind: Literal["process_state"] = "process_state"
+    node: str
+    process: ProcessRef
+
+
+class ServiceQuery(Record):
+    """-> reading value: "running" | "exited" | "never_started" for a service of the lab on a node."""
+
+    kind: Literal["service"] = "service"
+    node: str
+    service: str
+
+
+class ReachQuery(Record):
+    """Send a fresh probe from one node's network to another's address.
+
+    -> reading value: "answered" (any reply, a refusal included) | "silent" (none within the time) | "unreachable"
+    (the sender's own kernel knows no way) | "source_off" (there is no sender).
+    """
+
+    kind: Literal["reach"] = "reach"
+    source: str
+    destination: str
+    network: str | None = None
+    timeout_s: float = 0.3
+
+
+class DroppedQuery(Record):
+    """-> reading number: frames dropped so far by the cut of this tag; 0 where there is no such cut."""
+
+    kind: Literal["dropped"] = "dropped"
+    tag: str
+
+
+class PidFileQuery(Record):
+    """-> reading number: the first integer of a file in the node, None where it cannot be read."""
+
+    kind: Literal["pid_file"] = "pid_file"
+    node: str
+    path: str
+
+
+class ExecQuery(Record):
+    """Run a command that only reads. -> reading number: its exit code; value: its output, cut at 4 KiB."""
+
+    kind: Literal["exec"] = "exec"
+    node: str
+    argv: tuple[str, ...] = Field(min_length=1)
+    user: str = "root"
+    timeout_s: float = 10.0
+
+
+Query = Annotated[
+    NodeStateQuery | ProcessesQuery | ProcessStateQuery | ServiceQuery | ReachQuery | DroppedQuery | PidFileQuery | ExecQuery,
+    Field(discriminator="kind"),
+]
+QUERY: TypeAdapter[Query] = TypeAdapter(Query)
+
+
+class ProcessInfo(Record):
+    """One process of a node."""
+
+    pid: int
+    """As the node itself numbers it."""
+    parent: int
+    name: str
+    command: tuple[str, ...]
+    state: str
+    """The kernel's letter: R S D T Z ..."""
+    start_ticks: int
+    user_id: int = 0
+    listens: tuple[int, ...] = ()
+    """TCP ports it listens on."""
+    service: str | None = None
+    """The lab's service this process belongs to (itself or an ancestor is the service's main process)."""
+
+    @property
+    def ref(self) -> ProcessRef:
+        return ProcessRef(pid=self.pid, start_ticks=self.start_ticks)
+
+
+class Reading(Record):
+    """The answer to a query."""
+
+    value: str | None = None
+    number: float | None = None
+    processes: tuple[ProcessInfo, ...] = ()
+    at_ns: int = 0
+    """CLOCK_MONOTONIC when it was read."""
+
+
+class Check(Record):
+    """Evidence for one fault: what a query must answer while the fault is in force, and again after it was healed.
+
+    An empty tuple means that this side proves nothing (a killed process stays killed; nothing must hold after heal).
+    """
+
+    query: Query
+    in_force: tuple[str, ...] = ()
+    """Values of the reading that prove the fault bites."""
+    healed: tuple[str, ...] = ()
+    """Values that prove it is gone."""
+    means: str
+    """For the reader of a report: "db1 does not answer app"."""

@@ -1,0 +1,102 @@
+"""What a run writes down: the event record, and the tables of samples.sqlite.
+
+Run directory: experiment.yaml, lab.yaml (as given), plan.json, environment.json, events.jsonl, samples.sqlite, undo.jsonl,
+logs/<trial>/<node>/<service>.log, spool/ (each probe process writes its own SQLite file with these tables; the recorder
+merges them into samples.sqlite when a trial ends), then measures.json, result.json, report.html, report.md, junit.xml.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from chaoskit.model.record import Record
+
+SCHEMA_VERSION = 1
+
+
+class Event(Record):
+    """One line of events.jsonl."""
+
+    t_ns: int
+    """CLOCK_MONOTONIC."""
+    wall: str
+    """ISO 8601 UTC, of the same instant."""
+    trial: int | None
+    kind: str
+    """See EVENT_KINDS."""
+    source: str
+    """Who says so: engine, backend, watcher, client, person."""
+    data: dict[str, Any] = {}
+
+
+EVENT_KINDS = {
+    "run.started": "run_id",
+    "trial.started": "index, seed",
+    "lab.creating": "lab_id",
+    "lab.up": "took_s",
+    "lab.ready": "took_s, roles {role: [node]}",
+    "client.started": "client, interval_ns (D of one probe), spacing_ns (d), deadline_ns (W), probes, window_ns (S)",
+    "baseline.started": "",
+    "baseline.ended": "the clean baseline is over: time 0 of the method",
+    "fault.preparing": "action, fault, nodes",
+    "fault.injecting": "action, fault, nodes, steps",
+    "fault.injected": "action, fault, nodes, began_ns, ended_ns (first step begun, last step done)",
+    "fault.effect": "action, fault, verified (bool), evidence [{means, expected, seen, at_ns, holds}], effective_ns",
+    "fault.healing": "action, fault, nodes",
+    "fault.healed": "action, fault, nodes, began_ns, ended_ns",
+    "fault.gone": "action, fault, verified (bool), evidence [...]",
+    "fault.heal_failed": "action, fault, error",
+    "role.changed": "role, node, state (yes|no|unknown), between_ns [last seen before, first seen after]",
+    "service.exited": "node, service, code",
+    "service.started": "node, service, pid",
+    "clients.recovered": "",
+    "recovery.timeout": "clients [name]",
+    "abort": "reason",
+    "problem": "message (something that makes figures invalid)",
+    "note": "text, author",
+    "lab.down": "took_s",
+    "trial.ended": "index",
+    "run.ended": "",
+}
+"""Kind -> the keys of its data."""
+
+Outcome = Literal[
+    "ok", "degraded", "timeout", "refused", "reset", "unreachable", "dns", "tls",
+    "wrong_role", "wrong_data", "app_error", "not_sent",
+]  # fmt: skip
+OUTCOMES: tuple[Outcome, ...] = Outcome.__args__  # type: ignore[attr-defined]
+
+Certainty = Literal["ok", "fail", "info"]
+
+SAMPLES_DDL = """
+CREATE TABLE IF NOT EXISTS samples (
+  trial INTEGER NOT NULL, client TEXT NOT NULL, probe INTEGER NOT NULL, class TEXT NOT NULL, operation TEXT NOT NULL,
+  vantage TEXT NOT NULL, target TEXT NOT NULL, seq INTEGER NOT NULL, token TEXT,
+  t_intended INTEGER NOT NULL, t_send INTEGER, t_connected INTEGER, t_first_byte INTEGER, t_end INTEGER,
+  outcome TEXT NOT NULL, certainty TEXT NOT NULL, node TEXT, term TEXT, value TEXT,
+  late_end INTEGER, in_flight INTEGER NOT NULL DEFAULT 0, tainted INTEGER NOT NULL DEFAULT 0, error TEXT
+);
+CREATE TABLE IF NOT EXISTS hiccups (
+  trial INTEGER NOT NULL, worker TEXT NOT NULL, t_ns INTEGER NOT NULL, stall_ns INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS roles (
+  trial INTEGER NOT NULL, role TEXT NOT NULL, node TEXT NOT NULL, t_begin INTEGER NOT NULL, t_end INTEGER NOT NULL,
+  state INTEGER, detail TEXT
+);
+CREATE TABLE IF NOT EXISTS reads (
+  trial INTEGER NOT NULL, client TEXT NOT NULL, kind TEXT NOT NULL, node TEXT NOT NULL, t_ns INTEGER NOT NULL,
+  token TEXT NOT NULL, copies INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS read_backs (
+  trial INTEGER NOT NULL, client TEXT NOT NULL, kind TEXT NOT NULL, node TEXT NOT NULL, t_ns INTEGER NOT NULL,
+  ok INTEGER NOT NULL, tokens INTEGER NOT NULL, detail TEXT
+);
+CREATE TABLE IF NOT EXISTS clocks (
+  trial INTEGER NOT NULL, worker TEXT NOT NULL, mono_ns INTEGER NOT NULL, wall_ns INTEGER NOT NULL
+);
+"""
+"""All instants CLOCK_MONOTONIC ns. `samples.t_end`: when the answer, error or deadline W came; `late_end`: when an answer after W
+came, if it did. `roles.state`: 1 holds the role, 0 does not, NULL no answer. `reads.kind`: `final` (strong read on the leader)
+or `dump` (that node's own content); `read_backs` has one row for each of them, so that an empty or failed read is told from
+"all lost". `samples.certainty` follows MEASUREMENT.md section 3 (ok: acknowledged; fail: surely not applied; info: unknown).
+"""

@@ -1,0 +1,276 @@
+"""A lab: what a person would draw on a whiteboard, as read from lab.yaml."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from chaoskit.model.record import OpenRecord, Record
+from chaoskit.model.units import Duration, Size
+
+
+def _as_tuple(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
+"""One name or a list of them."""
+
+Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,30}$")]
+
+
+class NetworkSpec(Record):
+    """A switched network. Addresses come from `subnet`; without one, from 198.18.0.0/15 (RFC 2544)."""
+
+    subnet: str | None = None
+
+
+class VolumeSpec(Record):
+    """A private data volume of a node. It survives power loss as far as data was flushed."""
+
+    size: Size = Size(512 * 1024**2)
+    mount: str | None = None
+    """Where it is seen in the node; `/<volume name>` when left out."""
+    owner: str = "root"
+
+
+class NodeGroup(Record):
+    """One node, or `count` equal ones named <group>1, <group>2 ..."""
+
+    count: Annotated[int, Field(ge=1, le=64)] | None = None
+    networks: Names = ()
+    """Empty: every network of the lab."""
+    volumes: dict[Identifier, VolumeSpec] = {}
+    services: tuple[str, ...] = ()
+
+
+class FileSpec(Record):
+    """A file put into a node before a service starts."""
+
+    template: str | None = None
+    """Path beside lab.yaml; rendered with Jinja2 (sandboxed)."""
+    content: str | None = None
+    """The text itself, rendered likewise."""
+    mode: Annotated[str, Field(pattern=r"^0?[0-7]{3}$")] = "0644"
+    owner: str | None = None
+    """None: the service's user."""
+
+
+class HttpCheck(Record):
+    """Asked inside the node's own network; 2xx is yes, another status is no, no answer is unknown."""
+
+    http: str
+    every: Duration = Duration(0.1)
+    timeout: Duration = Duration(0.5)
+
+
+class TcpCheck(Record):
+    """Yes when a TCP connect to this port of the node succeeds."""
+
+    tcp: int
+    every: Duration = Duration(0.1)
+    timeout: Duration = Duration(0.5)
+
+
+class CommandCheck(Record):
+    """Yes when a command in the node exits with 0."""
+
+    command: tuple[str, ...]
+    every: Duration = Duration(0.5)
+    timeout: Duration = Duration(2.0)
+    user: str = "root"
+
+
+Check = HttpCheck | TcpCheck | CommandCheck
+
+
+class ServiceSpec(Record):
+    """A program that runs in the foreground on the nodes that list it."""
+
+    command: tuple[str, ...] = Field(min_length=1)
+    user: str = "root"
+    files: dict[str, FileSpec | str] = {}
+    """Path in the node -> what to put there; a bare string names a template beside lab.yaml."""
+    env: dict[str, str] = {}
+    directory: str = "/"
+    needs: Names = ()
+    """Services started before this one, lab-wide."""
+    ready: Check | None = None
+    restart: Literal["never", "on-boot", "always"] = "on-boot"
+    """`on-boot`: started when its node boots; `always`: also when it exits."""
+
+
+class EndpointSpec(OpenRecord):
+    """The way clients take into the cluster. Further keys belong to the client type that speaks this kind."""
+
+    kind: str
+    hosts: Names
+    """Node or group names, in the order a client would list them."""
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+
+
+class ReadySpec(Record):
+    """When the lab may be used: so many nodes hold each role, and every service is ready."""
+
+    roles: dict[str, int] = {}
+    within: Duration = Duration(60.0)
+
+
+class ImageSpec(Record):
+    """Files beyond the host's own: Debian packages in a cached image that leaves the host clean."""
+
+    apt: tuple[str, ...] = ()
+
+
+class RequiresSpec(Record):
+    """What must be there before the lab can start; checked when planning."""
+
+    python: tuple[str, ...] = ()
+    """Importable module names."""
+    commands: tuple[str, ...] = ()
+    hint: str = ""
+    """How to get them, such as "pip install 'chaoskit[patroni]'"."""
+
+
+class Prediction(Record):
+    """What failover should cost with these settings: expressions over `settings`, low and high."""
+
+    rto: tuple[str, str] | None = None
+
+
+class LabSpec(Record):
+    """lab.yaml with its variant and settings applied. Templates are not yet rendered."""
+
+    name: Identifier
+    description: str = ""
+    networks: dict[Identifier, NetworkSpec] = Field(default_factory=lambda: {"lan": NetworkSpec()})
+    nodes: dict[Identifier, NodeGroup] = Field(min_length=1)
+    services: dict[Identifier, ServiceSpec] = {}
+    roles: dict[Identifier, Check] = {}
+    leader: str | None = None
+    """The role whose holder is the leader, for the leader lanes, flaps and split-brain figures."""
+    endpoints: dict[Identifier, EndpointSpec] = {}
+    clients: str | None = None
+    """The node or group that clients run in."""
+    ready: ReadySpec = ReadySpec()
+    settings: dict[str, Any] = {}
+    predict: Prediction = Prediction()
+    image: ImageSpec = ImageSpec()
+    requires: RequiresSpec = RequiresSpec()
+    variants: dict[Identifier, dict[str, Any]] = {}
+    """Name -> what to lay over this file."""
+
+    def node_names(self) -> tuple[str, ...]:
+        """Every node, in the order of the file."""
+        return tuple(n for group in self.nodes for n in self.group_members(group))
+
+    def group_members(self, group: str) -> tuple[str, ...]:
+        """The nodes of a group; KeyError where there is none."""
+        count = self.nodes[group].count
+        return (group,) if count is None else tuple(f"{group}{i}" for i in range(1, count + 1))
+
+    def group_of(self, node: str) -> str:
+        """The group a node belongs to; KeyError where there is none."""
+        for group in self.nodes:
+            if node in self.group_members(group):
+                return group
+        raise KeyError(node)
+
+    def resolve_names(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Node names for a mixture of node and group names; KeyError with the first that is neither."""
+        found: list[str] = []
+        for name in names:
+            found.extend(self.group_members(name) if name in self.nodes else (self._node(name),))
+        return tuple(dict.fromkeys(found))
+
+    def _node(self, name: str) -> str:
+        if name not in self.node_names():
+            raise KeyError(name)
+        return name
+
+    def networks_of(self, node: str) -> tuple[str, ...]:
+        """The networks a node is on, in the order of its interfaces eth0, eth1 ..."""
+        return self.nodes[self.group_of(node)].networks or tuple(self.networks)
+
+    def services_of(self, node: str) -> tuple[str, ...]:
+        return self.nodes[self.group_of(node)].services
+
+
+class NodePlan(Record):
+    """One node, ready to be built: addresses fixed, every template rendered."""
+
+    name: str
+    group: str
+    interfaces: tuple[InterfacePlan, ...]
+    volumes: dict[str, VolumeSpec]
+    services: tuple[ServicePlan, ...]
+    """In the order in which they start."""
+
+
+class InterfacePlan(Record):
+    """eth<i> of a node."""
+
+    device: str
+    network: str
+    address: str
+    """IPv4 without prefix length."""
+    prefix: int
+    mac: str
+
+
+class FilePlan(Record):
+    path: str
+    content: str
+    mode: int
+    owner: str
+
+
+class ServicePlan(Record):
+    """A service on one node, rendered."""
+
+    name: str
+    argv: tuple[str, ...]
+    user: str
+    env: dict[str, str]
+    directory: str
+    files: tuple[FilePlan, ...]
+    needs: tuple[str, ...]
+    ready: Check | None
+    restart: Literal["never", "on-boot", "always"]
+
+
+class LabPlan(Record):
+    """A whole lab, ready for a backend: no templates, no choices left."""
+
+    name: str
+    nodes: tuple[NodePlan, ...]
+    networks: dict[str, str]
+    """Network -> subnet in CIDR form."""
+    roles: dict[str, dict[str, Check]]
+    """Role -> node -> how to ask it, rendered."""
+    ready: ReadySpec
+    image: ImageSpec
+    clients: tuple[str, ...]
+    """Nodes that clients run in."""
+
+    def node(self, name: str) -> NodePlan:
+        for node in self.nodes:
+            if node.name == name:
+                return node
+        raise KeyError(name)
+
+    def address(self, node: str, network: str | None = None) -> str:
+        """The node's address on a network, or its first."""
+        for interface in self.node(node).interfaces:
+            if network in (None, interface.network):
+                return interface.address
+        raise KeyError(f"{node} is not on {network}")
+
+    def addresses(self) -> dict[str, str]:
+        """Node -> first address."""
+        return {n.name: n.interfaces[0].address for n in self.nodes if n.interfaces}
+
+
+NodePlan.model_rebuild()
+LabPlan.model_rebuild()

@@ -1,0 +1,57 @@
+"""plan.json: everything that will happen, decided before anything starts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chaoskit.model.capability import Survey
+from chaoskit.model.experiment import Action, Experiment
+from chaoskit.model.lab import LabPlan, LabSpec
+from chaoskit.model.record import Record
+from chaoskit.model.steps import Step
+
+
+class PlannedAction(Record):
+    """One fault of the method, with the instants chosen and, as far as known before the run, its steps."""
+
+    name: str
+    fault: str
+    action: Action
+    at_s: float | None
+    """After the baseline, phase included; None where it waits for another action."""
+    candidates: tuple[str, ...]
+    """The nodes it may hit; which one is decided by the role held at that instant."""
+    inject_preview: tuple[Step, ...] = ()
+    """The steps for the first candidate(s), as an example where the target is a role."""
+    heal_preview: tuple[Step, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What is missing here (an optional need), said beforehand."""
+
+
+class TrialPlan(Record):
+    index: int
+    seed: int
+    actions: tuple[PlannedAction, ...]
+
+
+class SourceFile(Record):
+    """A file the plan was made from."""
+
+    path: str
+    sha256: str
+
+
+class Plan(Record):
+    """What `plan` returns and `run` carries out."""
+
+    experiment: Experiment
+    experiment_source: SourceFile
+    lab: LabSpec
+    lab_source: SourceFile
+    lab_plan: LabPlan
+    survey: Survey
+    seed: int
+    trials: tuple[TrialPlan, ...]
+    predicted_rto_s: tuple[float, float] | None = None
+    notes: tuple[str, ...] = ()
+    overrides: dict[str, Any] = {}

@@ -1,0 +1,118 @@
+"""A recorded trial as measures see it: arrays and events, no files, no network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chaoskit.model.history import Event
+from chaoskit.model.plan import Plan
+
+Int = NDArray[np.int64]
+MISSING = -1
+"""Stands for NULL in an instant column."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClientSamples:
+    """All attempts of one client in one trial, sorted by `t_intended`. Instants: CLOCK_MONOTONIC ns, MISSING where none."""
+
+    client: str
+    type: str
+    client_class: str
+    operation: str
+    vantage: str
+    target: str
+    interval_ns: int
+    """D: one probe's period."""
+    spacing_ns: int
+    """d = D / probes: what the bounds cannot be narrower than."""
+    deadline_ns: int
+    """W."""
+    window_ns: int
+    """S: how long service must last to count as back."""
+    slo_ns: int | None
+    t_intended: Int
+    t_send: Int
+    t_connected: Int
+    t_first_byte: Int
+    t_end: Int
+    late_end: Int
+    ok: NDArray[np.bool_]
+    """Answered correctly with t_end - t_intended <= W (degraded included)."""
+    tainted: NDArray[np.bool_]
+    outcome: NDArray[np.str_]
+    certainty: NDArray[np.str_]
+    node: NDArray[np.str_]
+    """Who answered; "" where unknown."""
+    token: NDArray[np.str_]
+    value: NDArray[np.str_]
+    error: NDArray[np.str_]
+    probe: Int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RoleSamples:
+    """What one node said about one role, sorted by time. state: 1 yes, 0 no, -1 no answer."""
+
+    role: str
+    node: str
+    t_begin: Int
+    t_end: Int
+    state: NDArray[np.int8]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadBack:
+    """One read of a ledger: the strong final read, or one node's dump. `copies` is token -> how many times it was there."""
+
+    client: str
+    kind: str
+    node: str
+    t_ns: int
+    ok: bool
+    copies: Mapping[str, int]
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FaultRecord:
+    """One injected fault. Instants in CLOCK_MONOTONIC ns; None where that stage was not reached."""
+
+    action: str
+    fault: str
+    nodes: tuple[str, ...]
+    began_ns: int | None = None
+    injected_ns: int | None = None
+    effective_ns: int | None = None
+    heal_began_ns: int | None = None
+    healed_ns: int | None = None
+    verified: bool = False
+    gone: bool = False
+    evidence: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrialRecord:
+    """One trial. `ended_ns` is the last instant of observation: what lies beyond is censored."""
+
+    index: int
+    plan: Plan
+    started_ns: int
+    baseline_began_ns: int | None
+    baseline_ended_ns: int | None
+    """Time 0 of the method; None where it was never reached."""
+    ended_ns: int
+    events: Sequence[Event]
+    clients: Mapping[str, ClientSamples]
+    roles: Sequence[RoleSamples]
+    read_backs: Sequence[ReadBack]
+    faults: Sequence[FaultRecord]
+    hiccups_ns: Int = field(default_factory=lambda: np.empty((0, 2), dtype=np.int64))
+    """Rows of (instant, stall)."""
+    problems: Sequence[str] = ()
+    """What makes the trial's figures invalid (from `problem` events)."""

@@ -1,0 +1,229 @@
+"""Figures, measures.json and result.json (schema `chaoskit.result/1`). Durations in seconds, instants ISO 8601 UTC."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from chaoskit.model.record import Record
+
+Verdict = Literal["passed", "failed", "unknown"]
+
+
+class Figure(Record):
+    """A measured number with its bounds. Never a bare number: what it counts on and why it may be invalid go with it."""
+
+    point: float | None = None
+    low: float | None = None
+    high: float | None = None
+    """None with `censored`: unbounded above."""
+    unit: str = "s"
+    n: int = 0
+    """Samples it rests on."""
+    rule: str = ""
+    censored: bool = False
+    valid: bool = True
+    reasons: tuple[str, ...] = ()
+    """Why it is invalid, or what must be said with it."""
+    text: str = ""
+    """For people, bounds included: "21.3 s (21.2 to 21.4)", "none seen, or shorter than 5 ms"."""
+
+
+class Gate(Record):
+    """A validity gate of MEASUREMENT.md section 8."""
+
+    name: str
+    met: bool
+    seen: str
+    wanted: str
+
+
+class Outage(Record):
+    """Seconds after the baseline ended (time 0 of the method)."""
+
+    first_failure_s: float
+    recovered_s: float | None
+    point_s: float | None
+    low_s: float
+    high_s: float | None
+    errors: dict[str, int] = {}
+
+
+class ClientFigures(Record):
+    rto: Figure
+    user_rto: Figure
+    fault_rto: Figure
+    outages: tuple[Outage, ...] = ()
+    availability: Figure
+    operations: int
+    errors: dict[str, int] = {}
+    latency: dict[str, float | None] = {}
+    """p50, p95, p99, max of ok attempts, seconds."""
+    downtime: dict[str, float] = {}
+    """ok, degraded, down: seconds."""
+    reconnect: Figure | None = None
+    """`client_reconnect`: RTO of the pooled class minus that of the fresh one."""
+    baseline: dict[str, float | None] = {}
+    """success (share), p95 (seconds), operations."""
+
+
+class LostWrite(Record):
+    client: str
+    token: str
+    acknowledged_s: float
+    node: str = ""
+
+
+class LedgerFigures(Record):
+    """RPO and integrity of every append ledger together."""
+
+    acknowledged: int
+    lost: Figure
+    recovered: int
+    phantom: int
+    duplicated: int
+    window: Figure
+    split_brain_acks: Figure
+    divergence: dict[str, int] = {}
+    """Node -> tokens by which its own content differs from the final read."""
+    lost_writes: tuple[LostWrite, ...] = ()
+    """At most 1000 of them; `lost` has the count."""
+    contiguous_tail: bool | None = None
+    defects: tuple[str, ...] = ()
+    """fail->present and the like: defects of a client or its classification."""
+
+
+class RoleInterval(Record):
+    role: str
+    node: str
+    state: Literal["yes", "no", "unknown"]
+    from_s: float
+    until_s: float
+
+
+class FlappingFigures(Record):
+    flaps: Figure
+    leader_changes: Figure
+    excess_leader_changes: Figure
+    ping_pong: int = 0
+    unstable_time: Figure
+    dual_owner_time: Figure
+    no_owner_time: Figure
+
+
+class Phase(Record):
+    """One bar of the waterfall; seconds after the fault took effect."""
+
+    name: str
+    at: Figure
+    source: str = ""
+    """Which clock and which observation it rests on."""
+
+
+class FaultFigures(Record):
+    name: str
+    action: str
+    target: tuple[str, ...]
+    injected_at: str | None = None
+    effective_at: str | None = None
+    healed_at: str | None = None
+    injected_s: float | None = None
+    """Seconds after the baseline ended, for the time line."""
+    effective_s: float | None = None
+    healed_s: float | None = None
+    verified: bool
+    gone: bool
+    evidence: tuple[dict[str, Any], ...] = ()
+
+
+class ObjectiveOutcome(Record):
+    name: str
+    target: str
+    actual: str
+    met: bool | None
+    """None: unknown."""
+    reasons: tuple[str, ...] = ()
+    trial: int | None = None
+    subject: str = ""
+    """Which client or role, where the objective has one."""
+
+
+class TrialMeasures(Record):
+    """measures.json holds one of these a trial: what was measured, before it is judged."""
+
+    index: int
+    started: str
+    ended: str
+    baseline_s: float
+    observed_s: float
+    """From the end of the baseline to the end of observation."""
+    faults: tuple[FaultFigures, ...] = ()
+    clients: dict[str, ClientFigures] = {}
+    rpo: LedgerFigures | None = None
+    flapping: FlappingFigures | None = None
+    phases: tuple[Phase, ...] = ()
+    roles: tuple[RoleInterval, ...] = ()
+    gates: tuple[Gate, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+class TrialResult(TrialMeasures):
+    verdict: Verdict
+    objectives: tuple[ObjectiveOutcome, ...] = ()
+    reasons: tuple[str, ...] = ()
+
+
+class Summary(Record):
+    """A figure over trials: order statistics, no bootstrap."""
+
+    n: int
+    median: float | None
+    max: float | None
+    ci: tuple[float | None, float | None] | None = None
+    confidence: str = ""
+    censored: int = 0
+
+
+class UndoSummary(Record):
+    owed: int = 0
+    paid: int = 0
+    dirty: tuple[str, ...] = ()
+
+
+class ExperimentRef(Record):
+    title: str
+    path: str
+    sha256: str
+    description: str = ""
+    tags: tuple[str, ...] = ()
+
+
+class LabRef(Record):
+    name: str
+    backend: str
+    mode: str = ""
+    variant: str | None = None
+    settings: dict[str, Any] = {}
+
+
+class Result(Record):
+    """result.json."""
+
+    schema_: Literal["chaoskit.result/1"] = Field(default="chaoskit.result/1", alias="schema")
+    run_id: str
+    experiment: ExperimentRef
+    lab: LabRef
+    verdict: Verdict
+    reasons: tuple[str, ...] = ()
+    started: str
+    ended: str
+    seed: int
+    environment: dict[str, Any] = {}
+    trials: tuple[TrialResult, ...] = ()
+    summary: dict[str, Summary] = {}
+    objectives: tuple[ObjectiveOutcome, ...] = ()
+    predicted_rto_s: tuple[float, float] | None = None
+    undo: UndoSummary = UndoSummary()
+    incomplete: str | None = None
+    """Why the run ended early, where it did."""

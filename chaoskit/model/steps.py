@@ -1,0 +1,130 @@
+"""Steps: the small acts a lab can perform, as data that survives JSON.
+
+A fault returns them, a backend performs them, the undo journal keeps them literally. The set is closed: a new kind is a
+change to every backend, so prefer a combination of these.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from chaoskit.model.record import Record
+
+
+class ProcessRef(Record):
+    """A process that cannot be mistaken for a later one with the same number."""
+
+    pid: int
+    """As the node itself numbers it."""
+    start_ticks: int
+    """Field 22 of /proc/PID/stat: clock ticks since boot at which it started."""
+
+
+class Link(Record):
+    """One direction between two nodes."""
+
+    source: str
+    destination: str
+
+
+class Exec(Record):
+    """Run a command in a node and wait for it."""
+
+    kind: Literal["exec"] = "exec"
+    node: str
+    argv: tuple[str, ...] = Field(min_length=1)
+    user: str = "root"
+    timeout_s: float = 10.0
+    ok_codes: tuple[int, ...] = (0,)
+    env: dict[str, str] = {}
+
+
+class Signal(Record):
+    """Send a signal to exact processes. One that is gone already, or whose number was reused, is left alone."""
+
+    kind: Literal["signal"] = "signal"
+    node: str
+    processes: tuple[ProcessRef, ...]
+    signal: str
+    """Name without SIG, such as KILL, STOP, CONT."""
+
+
+class CutLinks(Record):
+    """Drop every frame on these directed links, all in one atomic act, on the lab's switches."""
+
+    kind: Literal["cut_links"] = "cut_links"
+    tag: str
+    """Names this cut; `JoinLinks` with the same tag undoes exactly it."""
+    links: tuple[Link, ...]
+    network: str | None = None
+    """One network of the lab, or None for all that the two nodes share."""
+
+
+class JoinLinks(Record):
+    """Undo the cut of this tag. Nothing happens where there is none."""
+
+    kind: Literal["join_links"] = "join_links"
+    tag: str
+
+
+class PowerOff(Record):
+    """End a node at once: every process, its kernel network state, its memory."""
+
+    kind: Literal["power_off"] = "power_off"
+    node: str
+    silent: bool = True
+    """True: its links fall silent first, so peers see no FIN or RST (power loss).
+    False: peers see the connections close (crash)."""
+    lose_unsynced: bool = True
+    """Data not yet flushed to the node's volumes is lost. Needs the capability `volume.lose_unsynced`."""
+
+
+class PowerOn(Record):
+    """Boot a node that is off: volumes mounted, same addresses, its services started unless `restart: never`.
+
+    Nothing where it is up."""
+
+    kind: Literal["power_on"] = "power_on"
+    node: str
+
+
+class Freeze(Record):
+    """Stop every process of a node where it stands. The kernel still answers ping and completes TCP connects."""
+
+    kind: Literal["freeze"] = "freeze"
+    node: str
+
+
+class Thaw(Record):
+    """Let a frozen node go on. Nothing where it is not frozen."""
+
+    kind: Literal["thaw"] = "thaw"
+    node: str
+
+
+class StartService(Record):
+    """Start a service of the lab on a node that is up. Nothing where it runs already."""
+
+    kind: Literal["start_service"] = "start_service"
+    node: str
+    service: str
+
+
+Step = Annotated[
+    Exec | Signal | CutLinks | JoinLinks | PowerOff | PowerOn | Freeze | Thaw | StartService,
+    Field(discriminator="kind"),
+]
+
+STEP: TypeAdapter[Step] = TypeAdapter(Step)
+"""Validates a step from JSON."""
+
+
+class Performed(Record):
+    """What became of one step. Instants are CLOCK_MONOTONIC nanoseconds of the machine chaoskit runs on."""
+
+    step: Step
+    began_ns: int
+    ended_ns: int
+    output: str = ""

@@ -1,0 +1,110 @@
+"""What a client type looks like from outside, inside a probe process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Protocol
+
+from pydantic import Field
+
+from chaoskit.model.history import Certainty, Outcome
+from chaoskit.model.record import Record
+
+
+class Answer(Record):
+    """What became of one attempt. Instants CLOCK_MONOTONIC ns."""
+
+    outcome: Outcome
+    certainty: Certainty
+    t_connected: int | None = None
+    t_first_byte: int | None = None
+    node: str = ""
+    term: str = ""
+    value: str = ""
+    error: str = ""
+
+
+class Tokens(Record):
+    """What one read of a ledger found. `ok` False: it could not be read, and nothing may be concluded."""
+
+    ok: bool
+    node: str
+    copies: dict[str, int] = {}
+    detail: str = ""
+
+
+class ClientConfig(Record):
+    """All that a probe process is told about one client."""
+
+    client: str
+    type: str
+    client_class: str
+    operation: str
+    run_id: str
+    trial: int
+    interval_ns: int
+    probes: int
+    deadline_ns: int
+    window_ns: int
+    in_flight: int
+    vantage: str
+    target: str
+    """The endpoint's name, or the node for the direct class."""
+    hosts: tuple[tuple[str, str], ...]
+    """(node, address), in the endpoint's order."""
+    port: int | None = None
+    endpoint: dict[str, Any] = {}
+    """Further keys of the lab's endpoint."""
+    options: dict[str, Any] = {}
+    """Further keys of the experiment's client."""
+    slo_ns: int | None = None
+    spool: str
+    """The SQLite file to write."""
+    seed: int = 0
+
+
+class ClientType(Protocol):
+    """One protocol. Made once in a probe process; `attempt` is called concurrently."""
+
+    TYPE: ClassVar[str]
+    OPERATIONS: ClassVar[Mapping[str, str]]
+    """Operation -> what it does."""
+    CLASSES: ClassVar[tuple[str, ...]]
+    LEDGER: ClassVar[frozenset[str]]
+    """The operations that append tokens which must survive."""
+    Options: ClassVar[type[Record]]
+    """Keys of the experiment's client beyond the common ones."""
+    EndpointOptions: ClassVar[type[Record]]
+    """Keys of the lab's endpoint beyond the common ones."""
+
+    async def open(self) -> None:
+        """Prepare (a table, a pool). Raises where the service cannot be used."""
+
+    async def attempt(self, token: str) -> Answer:
+        """One operation. Never raises for what the service does; the caller enforces the deadline by cancelling."""
+
+    async def read_back(self) -> Tokens:
+        """A strong read of the whole ledger through the endpoint."""
+
+    async def dump(self, node: str, address: str) -> Tokens:
+        """That node's own content, asked directly."""
+
+    async def close(self) -> None: ...
+
+
+class ClientStatus(Record):
+    """What a probe process prints each half second, one JSON object a line, for progress and waiting. Not evidence."""
+
+    client: str
+    t_ns: int
+    attempts: int
+    ok: int
+    last_ok_ns: int | None = None
+    last_failure_ns: int | None = None
+    streak_since_ns: int | None = None
+    """t_intended of the first ok attempt after the last failure; None while failing."""
+    window: tuple[int, int] = Field(default=(0, 0))
+    """(attempts, ok) finished in the last 5 s."""
+    last_error: str = ""
+    phase: str = "running"
+    """starting | running | reading_back | done | failed."""

@@ -1,0 +1,97 @@
+"""What a fault looks like from outside."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Protocol
+
+from chaoskit.model.capability import Need
+from chaoskit.model.experiment import Selector
+from chaoskit.model.facts import Check, Query, Reading
+from chaoskit.model.record import Record
+from chaoskit.model.steps import ProcessRef, Step
+
+
+class Scene(Protocol):
+    """What a fault may look at while it prepares. Reads only."""
+
+    nodes: Sequence[str]
+    """Every node of the lab."""
+    observers: Sequence[str]
+    """Nodes that clients run in."""
+
+    def groups(self) -> Mapping[str, Sequence[str]]: ...
+
+    def read(self, query: Query) -> Reading: ...
+
+    def resolve(self, selector: Selector) -> tuple[str, ...]:
+        """Nodes for a selector, right now. StepFailed where a role has no holder."""
+
+    def networks_of(self, node: str) -> Sequence[str]: ...
+
+
+class Facts(Record):
+    """What was there before: all that inject, heal and effect may depend on. Survives JSON."""
+
+    tag: str
+    """Unique to this injection; names its cuts and rules."""
+    nodes: tuple[str, ...]
+    """The target."""
+    others: tuple[str, ...] = ()
+    """Every other node of the lab."""
+    observers: tuple[str, ...] = ()
+    processes: dict[str, tuple[ProcessRef, ...]] = {}
+    services: dict[str, tuple[str, ...]] = {}
+    sides: tuple[tuple[str, ...], ...] = ()
+    shared: dict[str, tuple[str, ...]] = {}
+    """Node -> the nodes it shares a network with."""
+
+
+class Fault(Record, ABC):
+    """A fault: its fields are its parameters, its schema and their documentation.
+
+    The docstring's first line says what it does. Registered through the entry points `chaoskit.faults`.
+    """
+
+    NAME: ClassVar[str]
+    """family.what, such as node.power_off."""
+    OUTAGE: ClassVar[str]
+    """The real outage it stands for."""
+    ONE_SHOT: ClassVar[bool] = False
+    """True: nothing stays in force after injection (a kill); heal only makes good what it broke."""
+    EXAMPLE: ClassVar[Mapping[str, Any]]
+    """An entry of `method` that uses it."""
+
+    @abstractmethod
+    def needs(self) -> tuple[Need, ...]:
+        """Capabilities, checked when planning."""
+
+    def claims(self, nodes: Sequence[str]) -> tuple[str, ...]:
+        """Things no other fault may hold at the same time, such as "power:db1"."""
+        return ()
+
+    def prepare(self, scene: Scene, nodes: Sequence[str], tag: str) -> Facts:
+        """Reads what was there before. StepFailed where the fault cannot be restored or has nothing to hit."""
+        return Facts(
+            tag=tag,
+            nodes=tuple(nodes),
+            others=tuple(n for n in scene.nodes if n not in nodes),
+            observers=tuple(n for n in scene.observers if n not in nodes),
+            shared={
+                n: tuple(m for m in scene.nodes if m != n and set(scene.networks_of(n)) & set(scene.networks_of(m)))
+                for n in nodes
+            },
+        )
+
+    @abstractmethod
+    def inject(self, facts: Facts) -> tuple[Step, ...]:
+        """Pure."""
+
+    @abstractmethod
+    def heal(self, facts: Facts) -> tuple[Step, ...]:
+        """Pure and idempotent: harmless twice, and harmless without inject."""
+
+    @abstractmethod
+    def effect(self, facts: Facts) -> tuple[Check, ...]:
+        """Pure: how to see that it bites, and that it is gone."""

@@ -1,0 +1,1 @@
+"""Renders a recorded run as HTML, Markdown and JUnit. Reads files only."""

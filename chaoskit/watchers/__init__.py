@@ -1,0 +1,1 @@
+"""The watchers: who says it leads, what the logs say."""
