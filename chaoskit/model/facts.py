@@ -125,9 +125,27 @@ class Check(Record):
     """
 
     query: Query
+    answer: Literal["value", "number"] = "value"
+    """Which part of the reading is compared; a number as its shortest decimal text."""
     in_force: tuple[str, ...] = ()
-    """Values of the reading that prove the fault bites."""
+    """Answers that prove the fault bites."""
     healed: tuple[str, ...] = ()
-    """Values that prove it is gone."""
+    """Answers that prove it is gone."""
     means: str
     """For the reader of a report: "db1 does not answer app"."""
+
+    @classmethod
+    def silence(cls, node: str, peer: str, network: str | None = None) -> Check:
+        """Evidence that frames between two nodes are lost: `peer` asks `node`, and no reply comes back."""
+        return cls(
+            query=ReachQuery(source=peer, destination=node, network=network),
+            in_force=("silent", "unreachable"),
+            healed=("answered",),
+            means=f"{node} and {peer} do not hear each other",
+        )
+
+    def seen(self, reading: Reading) -> str:
+        """The part of a reading that this check compares."""
+        if self.answer == "value":
+            return "" if reading.value is None else reading.value
+        return "" if reading.number is None else f"{reading.number:g}"
