@@ -37,6 +37,10 @@ class Gate(Record):
     met: bool
     seen: str
     wanted: str
+    client: str = ""
+    """Whose figures it guards, where it is one client's."""
+    blocks: bool = False
+    """Unmet, it leaves nothing of the trial to be judged (the fault's effect was not verified, say)."""
 
 
 class Outage(Record):
@@ -51,6 +55,10 @@ class Outage(Record):
 
 
 class ClientFigures(Record):
+    type: str = ""
+    client_class: str = "fresh"
+    operation: str = ""
+    target: str = ""
     rto: Figure
     user_rto: Figure
     fault_rto: Figure

@@ -66,6 +66,9 @@ class ClientConfig(Record):
 class ClientType(Protocol):
     """One protocol. Made once in a probe process; `attempt` is called concurrently."""
 
+    def __init__(self, config: ClientConfig) -> None:
+        """InputError where the options or the endpoint's keys are wrong. Starts nothing."""
+
     TYPE: ClassVar[str]
     OPERATIONS: ClassVar[Mapping[str, str]]
     """Operation -> what it does."""
@@ -81,7 +84,11 @@ class ClientType(Protocol):
         """Prepare (a table, a pool). Raises where the service cannot be used."""
 
     async def attempt(self, token: str) -> Answer:
-        """One operation. Never raises for what the service does; the caller enforces the deadline by cancelling."""
+        """One operation. Never raises for what the service does; the caller enforces the deadline by cancelling.
+
+        When cancelled it returns at once, without waiting for anything: with an Answer (`timeout`, and `fail` where nothing had
+        been sent) or by letting the cancellation through, which counts as `timeout` with certainty `info`.
+        """
 
     async def read_back(self) -> Tokens:
         """A strong read of the whole ledger through the endpoint."""
@@ -107,4 +114,4 @@ class ClientStatus(Record):
     """(attempts, ok) finished in the last 5 s."""
     last_error: str = ""
     phase: str = "running"
-    """starting | running | reading_back | done | failed."""
+    """starting | running | drained | reading_back | done | failed. `done` comes when the read back is written, and at the end."""

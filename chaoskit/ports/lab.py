@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from chaoskit.model.capability import Survey
 from chaoskit.model.facts import Query, Reading
@@ -65,6 +65,7 @@ class Lab(Protocol):
         """End the lab and everything in it. Safe to call twice."""
 
 
+@runtime_checkable
 class DeadMan(Protocol):
     """Heals when chaoskit is gone. A lab that offers it performs armed steps itself when nobody disarms or renews in time."""
 

@@ -1,0 +1,50 @@
+"""Ctrl-C and SIGTERM: healing comes first, and a second Ctrl-C does not stop it."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from chaoskit.model.errors import Interrupted
+
+
+class Interrupts:
+    """Notes signals; `check` raises in a place where nothing is half done."""
+
+    def __init__(self) -> None:
+        self.seen: str | None = None
+        self._raise_at_once = False
+
+    @contextmanager
+    def installed(self) -> Iterator[None]:
+        """Catch SIGINT, SIGTERM and SIGHUP until the block ends; the earlier handlers come back then."""
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        earlier = {number: signal.signal(number, self._note) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in earlier.items():
+                signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.seen = signal.Signals(number).name
+        if self._raise_at_once:
+            self._raise_at_once = False
+            raise Interrupted(f"interrupted by {self.seen}")
+
+    def check(self) -> None:
+        """Interrupted, where a signal came."""
+        if self.seen is not None:
+            raise Interrupted(f"interrupted by {self.seen}")
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """A long wait that cleans up after itself, such as building a lab: a signal ends it where it stands."""
+        self.check()
+        self._raise_at_once = True
+        try:
+            yield
+        finally:
+            self._raise_at_once = False

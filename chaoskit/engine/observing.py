@@ -1,0 +1,258 @@
+"""The probes and the role watcher of one trial: started in the lab, listened to, read back, stopped."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from chaoskit.engine.run_directory import EventLog, RunDirectory
+from chaoskit.engine.schedule import ClientSchedule, client_schedule
+from chaoskit.model.errors import LabUnavailable, StepFailed
+from chaoskit.model.experiment import ClientSpec
+from chaoskit.model.plan import Plan
+from chaoskit.ports.client import ClientConfig, ClientStatus
+from chaoskit.ports.clock import Clock
+from chaoskit.ports.lab import Agent, Lab
+from chaoskit.ports.watcher import RoleBeat, RoleChanged, RoleWatchConfig
+
+PROBE = "chaoskit.clients.probe"
+ROLE_WATCHER = "chaoskit.watchers.role"
+"""Modules run as processes of their own inside the lab; the engine never imports them."""
+STALE_ROLES_S = 3.0
+_STATES = {1: "yes", 0: "no", None: "unknown"}
+
+
+class Observation:
+    """Everything that observes one trial. `poll` keeps it current; it never blocks."""
+
+    def __init__(self, plan: Plan, lab: Lab, run: RunDirectory, run_id: str, events: EventLog, clock: Clock, trial: int) -> None:
+        self._plan, self._lab, self._run, self._run_id = plan, lab, run, run_id
+        self._events, self._clock, self._trial = events, clock, trial
+        self._probes: dict[str, Agent] = {}
+        self._watcher: Agent | None = None
+        self.clients: dict[str, ClientStatus] = {}
+        self.schedules: dict[str, ClientSchedule] = {}
+        self.roles: dict[str, dict[str, int | None]] = {}
+        self._roles_at_ns = 0
+        self._lost: set[str] = set()
+        self.exits: list[str] = []
+        """Services that ended, for people."""
+
+    # -- start ---------------------------------------------------------------------------------------------------------
+
+    def start_watcher(self) -> None:
+        """Ask every node about every role from now on. Nothing where the lab names no roles."""
+        if not self._plan.lab_plan.roles:
+            return
+        inside = self._lab.inside()
+        config = RoleWatchConfig(
+            trial=self._trial,
+            spool=str(self._run.spool / f"{self._trial}-roles.sqlite"),
+            inside=None if inside is None else str(inside),
+            roles=self._plan.lab_plan.roles,
+            addresses=self._plan.lab_plan.addresses(),
+        )
+        self._watcher = self._spawn("roles", None, ROLE_WATCHER, config.model_dump_json())
+
+    def start_clients(self) -> None:
+        """Start every client of the experiment, one process each."""
+        for name, spec in self._plan.experiment.clients.items():
+            schedule = client_schedule(spec)
+            self.schedules[name] = schedule
+            config = self._client_config(name, spec, schedule)
+            self._probes[name] = self._spawn(name, config.vantage, PROBE, config.model_dump_json())
+            self._events.add(
+                "client.started",
+                client=name,
+                interval_ns=schedule.interval_ns,
+                spacing_ns=schedule.spacing_ns,
+                deadline_ns=spec.deadline.ns,
+                probes=schedule.probes,
+                window_ns=schedule.window_ns,
+            )
+
+    def _client_config(self, name: str, spec: ClientSpec, schedule: ClientSchedule) -> ClientConfig:
+        lab = self._plan.lab_plan
+        vantage = spec.node or (lab.clients[0] if lab.clients else lab.nodes[0].name)
+        extras: dict[str, Any] = {}
+        port = None
+        if spec.endpoint is not None:
+            endpoint = self._plan.lab.endpoints[spec.endpoint]
+            nodes = self._plan.lab.resolve_names(endpoint.hosts)
+            extras, port = dict(endpoint.model_extra or {}), endpoint.port
+        else:
+            nodes = ()
+        if spec.target is not None:
+            nodes = self._plan.lab.resolve_names((spec.target,))
+        return ClientConfig(
+            client=name,
+            type=spec.type,
+            client_class=spec.client_class,
+            operation=spec.operation,
+            run_id=self._run_id,
+            trial=self._trial,
+            interval_ns=schedule.interval_ns,
+            probes=schedule.probes,
+            deadline_ns=spec.deadline.ns,
+            window_ns=schedule.window_ns,
+            in_flight=spec.in_flight,
+            vantage=vantage,
+            target=spec.target or spec.endpoint or "",
+            hosts=tuple((node, lab.address(node)) for node in nodes),
+            port=port,
+            endpoint=extras,
+            options=dict(spec.model_extra or {}),
+            slo_ns=None if spec.slo is None else spec.slo.ns,
+            spool=str(self._run.spool / f"{self._trial}-{name}.sqlite"),
+            seed=self._plan.trials[self._trial].seed,
+        )
+
+    def _spawn(self, name: str, node: str | None, module: str, config: str) -> Agent:
+        file = f"spool/{self._trial}-{name}.json"
+        self._run.write_text(file, config)
+        logs = self._run.logs / str(self._trial) / "chaoskit"
+        logs.mkdir(parents=True, exist_ok=True)
+        return self._lab.spawn(name, node, (sys.executable, "-m", module, str(self._run.path / file)), logs / f"{name}.log")
+
+    # -- listen --------------------------------------------------------------------------------------------------------
+
+    def poll(self) -> None:
+        """Take in what probes, watcher and lab said since the last call."""
+        for name, agent in self._probes.items():
+            for line in agent.lines():
+                try:
+                    self.clients[name] = ClientStatus.model_validate_json(line)
+                except ValidationError:
+                    self._events.add("note", source="client", text=f"{name} said {line[:200]!r}", author="chaoskit")
+            self._note_loss(name, agent)
+        if self._watcher is not None:
+            for line in self._watcher.lines():
+                self._take_role_line(line)
+            self._note_loss("the role watcher", self._watcher)
+        for event in self._lab.events():
+            if event.kind == "service.exited":
+                said = event.data
+                self.exits.append(f"the service {said.get('service')} on {said.get('node')} ended with code {said.get('code')}")
+            self._events.keep(event.model_copy(update={"trial": self._trial}))
+
+    def _note_loss(self, name: str, agent: Agent) -> None:
+        code = agent.exit_code()
+        if code is None or name in self._lost:
+            return
+        self._lost.add(name)
+        last = self.clients.get(name)
+        why = f": {last.last_error}" if last is not None and last.last_error else ""
+        self._events.add("problem", message=f"{name} ended by itself with code {code}{why}", subject=name)
+
+    def _take_role_line(self, line: str) -> None:
+        try:
+            if '"role_beat"' in line:
+                beat = RoleBeat.model_validate_json(line)
+                self.roles = {role: dict(nodes) for role, nodes in beat.roles.items()}
+                self._roles_at_ns = beat.t_ns
+                return
+            change = RoleChanged.model_validate_json(line)
+        except ValidationError:
+            self._events.add("note", source="watcher", text=f"the role watcher said {line[:200]!r}", author="chaoskit")
+            return
+        self.roles.setdefault(change.role, {})[change.node] = change.state
+        self._roles_at_ns = max(self._roles_at_ns, change.between_ns[1])
+        self._events.add(
+            "role.changed",
+            source="watcher",
+            role=change.role,
+            node=change.node,
+            state=_STATES[change.state],
+            between_ns=list(change.between_ns),
+        )
+
+    # -- ask -----------------------------------------------------------------------------------------------------------
+
+    def lost(self) -> tuple[str, ...]:
+        """Probes and watchers that ended by themselves: what they would have seen is not known."""
+        return tuple(sorted(self._lost))
+
+    def holders(self, role: str) -> tuple[str, ...] | None:
+        """Who holds a role now; None while nothing current is known."""
+        if self._clock.monotonic_ns() - self._roles_at_ns > STALE_ROLES_S * 1e9:
+            return None
+        return tuple(node for node, state in self.roles.get(role, {}).items() if state == 1)
+
+    def roles_lacking(self, wanted: Mapping[str, int]) -> str:
+        """What is missing for so many holders of each role; empty where nothing is."""
+        lacking = []
+        for role, count in wanted.items():
+            holding = self.holders(role)
+            if holding is None or len(holding) != count:
+                seen = "nothing heard yet" if holding is None else f"{len(holding)} ({', '.join(holding) or 'nobody'})"
+                lacking.append(f"role {role}: {count} wanted, {seen}")
+        return "; ".join(lacking)
+
+    def clients_lacking(self, phase: str) -> str:
+        """Clients that have not reached a phase, with what they last said; LabUnavailable where one failed for good."""
+        lacking = []
+        for name in self._probes:
+            status = self.clients.get(name)
+            if status is not None and status.phase == "failed":
+                raise LabUnavailable(f"the client {name} could not start: {status.last_error}")
+            if name in self._lost:
+                raise LabUnavailable(f"the client {name} ended by itself; see logs/{self._trial}/chaoskit/{name}.log")
+            if status is None or status.phase != phase:
+                lacking.append(f"{name} is {status.phase if status else 'silent'} ({status.last_error if status else ''})")
+        return "; ".join(lacking)
+
+    def clients_not_back(self, since_ns: int) -> tuple[str, ...]:
+        """Clients without an unbroken run of ok attempts over their window S, begun after `since_ns` or never broken."""
+        waiting = []
+        now_ns = self._clock.monotonic_ns()
+        for name in self._probes:
+            status = self.clients.get(name)
+            needed_ns = self.schedules[name].window_ns
+            start_ns = None if status is None else status.streak_since_ns
+            if start_ns is None or now_ns - max(start_ns, since_ns) < needed_ns + self._plan.experiment.clients[name].deadline.ns:
+                waiting.append(name)
+        return tuple(waiting)
+
+    # -- end -----------------------------------------------------------------------------------------------------------
+
+    def tell_clients(self, command: str) -> None:
+        """`drain` or `read_back` to every probe that still runs."""
+        for name, agent in self._probes.items():
+            if agent.exit_code() is None:
+                try:
+                    agent.tell(command)
+                except StepFailed as error:
+                    self._events.add("problem", message=f"{name} could not be told to {command}: {error}", subject=name)
+
+    def stop(self) -> None:
+        """End all of them; they flush what they have. Their own end is no loss any more."""
+        agents: Sequence[tuple[str, Agent]] = [*self._probes.items(), *([("roles", self._watcher)] if self._watcher else [])]
+        failures: list[str] = []
+        for name, agent in agents:
+            already_lost = name in self._lost
+            self._lost.add(name)
+            try:
+                code = agent.stop(5.0)
+            except StepFailed as error:
+                failures.append(f"{name}: {error}")
+                continue
+            if code != 0 and not already_lost:
+                failures.append(f"{name} ended with code {code} when it was asked to stop")
+        for failure in failures:
+            self._events.add("problem", message=failure)
+
+
+def wait_until(
+    lacking: Callable[[], str], within_s: float, what: str, tick: Callable[[], None], clock: Clock, evidence: Path | None = None
+) -> None:
+    """Tick until `lacking` returns an empty text. LabUnavailable with what it last saw where the time runs out."""
+    deadline_ns = clock.monotonic_ns() + round(within_s * 1e9)
+    while missing := lacking():
+        if clock.monotonic_ns() >= deadline_ns:
+            where = f"logs are in {evidence}" if evidence is not None else ""
+            raise LabUnavailable(f"{what} within {within_s:g} s: {missing}", where)
+        tick()

@@ -1,0 +1,311 @@
+"""One trial: build, observe, wait for the steady state, break, watch the recovery, heal, read back, take down."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from chaoskit.engine.injecting import Injection, Injector
+from chaoskit.engine.interrupting import Interrupts
+from chaoskit.engine.observing import Observation, wait_until
+from chaoskit.engine.run_directory import EventLog, RunDirectory
+from chaoskit.engine.scene import LiveScene
+from chaoskit.engine.store import merge_spool
+from chaoskit.engine.undo import UndoJournal
+from chaoskit.model.errors import Aborted, ChaoskitError, HealFailed, LabUnavailable
+from chaoskit.model.plan import Plan, PlannedAction, TrialPlan
+from chaoskit.ports.clock import Clock
+from chaoskit.ports.fault import Fault
+from chaoskit.ports.lab import Backend, Lab
+from chaoskit.ports.progress import Progress, Snapshot
+
+TICK_S = 0.05
+CLIENT_START_S = 60.0
+READ_BACK_S = 120.0
+HOLD_MARGIN_S = 120.0
+"""The dead-man timer fires this long after the planned end of a fault: late enough never to heal a run that is alive."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunContext:
+    """What every trial of a run shares."""
+
+    plan: Plan
+    backend: Backend
+    run: RunDirectory
+    run_id: str
+    clock: Clock
+    events: EventLog
+    journal: UndoJournal
+    interrupts: Interrupts
+    progress: Progress
+    fault_type: Callable[[str], type[Fault]]
+    keep_lab: bool = False
+
+
+class Trial:
+    """Runs one trial. Whatever happens, what it broke is healed and what it built is taken down."""
+
+    def __init__(self, context: RunContext, trial: TrialPlan) -> None:
+        self._c = context
+        self._trial = trial
+        self._plan = context.plan
+        self._chance = random.Random(trial.seed)
+        self._phase, self._phase_began_ns, self._phase_of_s = "building", context.clock.monotonic_ns(), None
+        self._zero_ns: int | None = None
+        self._watch: Observation | None = None
+        self._injector: Injector | None = None
+        self._exits_seen = 0
+        self.lab_id = f"{context.run_id[-40:]}-{trial.index}"
+        self.lab_kept = False
+
+    def run(self) -> None:
+        """Run it to its end. Raises the first thing that went wrong, after healing; HealFailed outranks all."""
+        c = self._c
+        c.events.trial = self._trial.index
+        c.events.add("trial.started", index=self._trial.index, seed=self._trial.seed)
+        lab: Lab | None = None
+        problem: BaseException | None = None
+        try:
+            lab = self._built()
+            self._conduct(lab)
+        except BaseException as error:  # healing comes before anything else, whatever it was
+            problem = error
+        problem = self._ended(lab, problem)
+        if problem is not None:
+            raise problem
+
+    # -- the way through -----------------------------------------------------------------------------------------------
+
+    def _built(self) -> Lab:
+        c = self._c
+        keep = c.keep_lab and self._trial.index == len(self._plan.trials) - 1
+        c.events.add("lab.creating", lab_id=self.lab_id)
+        began_ns = c.clock.monotonic_ns()
+        logs = c.run.logs / str(self._trial.index)
+        self._enter("building", float(self._plan.lab_plan.ready.within))
+        with c.interrupts.at_once():
+            lab = c.backend.up(self._plan.lab_plan, self.lab_id, c.run_id, logs, detached=keep, progress=c.progress.message)
+        self.lab_kept = keep
+        c.events.add("lab.up", took_s=(c.clock.monotonic_ns() - began_ns) / 1e9)
+        return lab
+
+    def _conduct(self, lab: Lab) -> None:
+        c, plan, experiment = self._c, self._plan, self._plan.experiment
+        watch = self._watch = Observation(plan, lab, c.run, c.run_id, c.events, c.clock, self._trial.index)
+        self._injector = Injector(lab, c.backend.name, c.run_id, self._trial.index, c.journal, c.events, c.clock)
+        began_ns = c.clock.monotonic_ns()
+        ready = plan.lab_plan.ready
+        self._enter("getting ready", float(ready.within))
+        watch.start_watcher()
+        logs = c.run.logs / str(self._trial.index)
+        wait_until(
+            lambda: watch.roles_lacking(ready.roles),
+            float(ready.within),
+            "the lab did not become ready",
+            self._tick,
+            c.clock,
+            logs,
+        )
+        held = {role: list(watch.holders(role) or ()) for role in plan.lab_plan.roles}
+        c.events.add("lab.ready", took_s=(c.clock.monotonic_ns() - began_ns) / 1e9, roles=held)
+        watch.start_clients()
+        wait_until(lambda: watch.clients_lacking("running"), CLIENT_START_S, "clients did not start", self._tick, c.clock, logs)
+        steady = experiment.steady_state_hypothesis
+        self._enter("steady state", float(steady.within))
+        wait_until(self._steady_lacking(), float(steady.within), "the steady state was not reached", self._tick, c.clock, logs)
+        self._enter("baseline", float(experiment.baseline))
+        c.events.add("baseline.started")
+        self._wait(float(experiment.baseline))
+        self._zero_ns = c.events.add("baseline.ended").t_ns
+        self._exits_seen = -1  # from here on services may end: that is what the faults are for
+        self._method(LiveScene(lab, watch.holders, self._chance))
+        self._recover_and_read_back()
+
+    def _steady_lacking(self) -> Callable[[], str]:
+        """What the steady-state hypothesis lacks now; each client's share must hold without a break over its period."""
+        since_ns: dict[str, int] = {}
+        hypothesis = self._plan.experiment.steady_state_hypothesis
+        watch = self._observation()
+
+        def lacking() -> str:
+            missing = [text] if (text := watch.roles_lacking(hypothesis.roles)) else []
+            now_ns = self._c.clock.monotonic_ns()
+            for name in self._plan.experiment.clients:
+                status = watch.clients.get(name)
+                wanted = hypothesis.clients.get(name)
+                attempts, ok = status.window if status is not None else (0, 0)
+                share = ok / attempts if attempts else 0.0
+                holds = wanted.success.holds(share) if wanted is not None else ok > 0
+                if not holds:
+                    since_ns.pop(name, None)
+                    last = f", last error: {status.last_error}" if status is not None and status.last_error else ""
+                    missing.append(f"{name}: {ok} of {attempts} attempts ok in the last 5 s{last}")
+                elif now_ns - since_ns.setdefault(name, now_ns) < (wanted.period.ns if wanted is not None else 0):
+                    missing.append(f"{name}: not steady for long enough")
+            return "; ".join(missing)
+
+        return lacking
+
+    def _method(self, scene: LiveScene) -> None:
+        """Inject and heal by the plan's clock until every action was healed."""
+        self._enter("method")
+        waiting = list(self._trial.actions)
+        done_ns: dict[str, int] = {}
+        injector, watch = self._breaker(), self._observation()
+        while waiting or injector.in_force:
+            self._tick()
+            now_ns = self._c.clock.monotonic_ns()
+            for injection in list(injector.in_force):
+                if self._is_over(injection, now_ns, watch):
+                    injector.heal(injection)
+                    done_ns[injection.action] = self._c.clock.monotonic_ns()
+            for planned in list(waiting):
+                due_ns = self._due_ns(planned, done_ns)
+                if due_ns is not None and now_ns >= due_ns:
+                    waiting.remove(planned)
+                    self._inject(planned, scene)
+
+    def _due_ns(self, planned: PlannedAction, done_ns: dict[str, int]) -> int | None:
+        if planned.at_s is not None:
+            return (self._zero_ns or 0) + round(planned.at_s * 1e9)
+        assert planned.action.after is not None
+        earlier = done_ns.get(planned.action.after)
+        return None if earlier is None else earlier + planned.action.phase.ns
+
+    def _inject(self, planned: PlannedAction, scene: LiveScene) -> None:
+        fault = self._c.fault_type(planned.fault).model_validate(planned.action.parameters)
+        nodes = scene.resolve(planned.action.target)
+        period = planned.action.period
+        hold_s = float(period) if period is not None else float(self._plan.experiment.recovery)
+        injection = self._breaker().inject(planned.name, fault, scene, nodes, hold_s + HOLD_MARGIN_S)
+        injection.until_ns = self._c.clock.monotonic_ns() + round(hold_s * 1e9)
+
+    def _is_over(self, injection: Injection, now_ns: int, watch: Observation) -> bool:
+        """By the clock; a fault without a period ends as soon as the clients are back (at the latest after `recovery`)."""
+        if injection.until_ns is not None and now_ns >= injection.until_ns:
+            return True
+        action = next(a for a in self._trial.actions if a.name == injection.action)
+        return action.action.period is None and not watch.clients_not_back(injection.began_ns)
+
+    def _recover_and_read_back(self) -> None:
+        c, watch, recovery_s = self._c, self._observation(), float(self._plan.experiment.recovery)
+        healed_ns = c.clock.monotonic_ns()
+        self._enter("recovery", recovery_s)
+        wanted = self._plan.lab_plan.ready.roles
+        deadline_ns = healed_ns + round(recovery_s * 1e9)
+        while (late := watch.clients_not_back(self._zero_ns or 0)) or watch.roles_lacking(wanted):
+            if c.clock.monotonic_ns() >= deadline_ns:
+                c.events.add("recovery.timeout", clients=list(late), roles=watch.roles_lacking(wanted))
+                break
+            self._tick()
+        else:
+            c.events.add("clients.recovered")
+        self._enter("reading back", READ_BACK_S)
+        watch.tell_clients("drain")
+        c.events.add("observation.ended")
+        wait_until(lambda: watch.clients_lacking("drained"), 30.0, "clients did not come to rest", self._tick, c.clock)
+        watch.tell_clients("read_back")
+        wait_until(lambda: watch.clients_lacking("done"), READ_BACK_S, "the ledgers could not be read back", self._tick, c.clock)
+        c.events.add("ledgers.read")
+
+    # -- the end, whatever happened --------------------------------------------------------------------------------------
+
+    def _ended(self, lab: Lab | None, problem: BaseException | None) -> BaseException | None:
+        """Heal, stop, take down, merge. Returns what is to be raised."""
+        c = self._c
+        c.events.healing = True
+        if isinstance(problem, ChaoskitError):
+            kind = "abort" if isinstance(problem, Aborted) else "problem"
+            c.events.add(kind, **{"reason" if kind == "abort" else "message": str(problem)})
+        self._enter("healing")
+        failures: list[HealFailed] = self._injector.heal_all() if self._injector is not None else []
+        self._enter("ending")
+        if self._watch is not None:
+            self._watch.stop()
+        if lab is not None and not self.lab_kept:
+            began_ns = c.clock.monotonic_ns()
+            lab.down()
+            c.events.add("lab.down", took_s=(c.clock.monotonic_ns() - began_ns) / 1e9)
+            self._void_what_went_with_the_lab()
+        c.events.add("trial.ended", index=self._trial.index)
+        c.events.healing = False
+        if isinstance(problem, HealFailed):
+            failures.insert(0, problem)
+        if failures:
+            return HealFailed("; ".join(str(f) for f in failures))
+        try:
+            merge_spool(c.run.path)
+        except ChaoskitError as error:
+            problem = problem or error
+        return problem or c.events.failure
+
+    def _void_what_went_with_the_lab(self) -> None:
+        for debt in self._c.journal.open_debts():
+            if debt.lab_id == self.lab_id:
+                try:
+                    self._c.journal.void(debt.debt_id, "its lab was taken down")
+                except ChaoskitError as error:
+                    self._c.events.add("problem", message=str(error))
+
+    # -- ticking -------------------------------------------------------------------------------------------------------
+
+    def _observation(self) -> Observation:
+        assert self._watch is not None
+        return self._watch
+
+    def _breaker(self) -> Injector:
+        assert self._injector is not None
+        return self._injector
+
+    def _enter(self, phase: str, of_s: float | None = None) -> None:
+        self._phase, self._phase_began_ns, self._phase_of_s = phase, self._c.clock.monotonic_ns(), of_s
+        self._show()
+
+    def _wait(self, seconds: float) -> None:
+        until_ns = self._c.clock.monotonic_ns() + round(seconds * 1e9)
+        while self._c.clock.monotonic_ns() < until_ns:
+            self._tick()
+
+    def _tick(self) -> None:
+        """Sleep a little, listen, obey signals and abort conditions, show how things stand."""
+        c, watch = self._c, self._observation()
+        c.clock.sleep(TICK_S)
+        c.interrupts.check()
+        watch.poll()
+        if c.events.failure is not None:
+            raise c.events.failure
+        if self._exits_seen >= 0 and len(watch.exits) > self._exits_seen:
+            raise LabUnavailable(f"before anything was broken, {'; '.join(watch.exits)}", f"logs are in {c.run.logs}")
+        self._check_abort(watch)
+        self._show()
+
+    def _check_abort(self, watch: Observation) -> None:
+        for name, limit in self._plan.experiment.abort_when.clients.items():
+            status = watch.clients.get(name)
+            if status is None or status.streak_since_ns is not None or self._zero_ns is None:
+                continue
+            down_s = (self._c.clock.monotonic_ns() - max(status.last_ok_ns or 0, self._zero_ns)) / 1e9
+            if limit.down_for.holds(down_s):
+                raise Aborted(f"{name} was down for {down_s:.1f} s, and the experiment aborts when {limit.down_for.text}")
+
+    def _show(self) -> None:
+        c, now_ns = self._c, self._c.clock.monotonic_ns()
+        c.progress.snapshot(
+            Snapshot(
+                trial=self._trial.index,
+                trials=len(self._plan.trials),
+                phase=self._phase,
+                phase_s=(now_ns - self._phase_began_ns) / 1e9,
+                phase_of_s=self._phase_of_s,
+                method_s=None if self._zero_ns is None else (now_ns - self._zero_ns) / 1e9,
+                clients=dict(self._watch.clients) if self._watch is not None else {},
+                roles={r: {n: None if s is None else bool(s) for n, s in nodes.items()} for r, nodes in self._watch.roles.items()}
+                if self._watch is not None
+                else {},
+                faults=tuple(f"{i.fault.NAME} on {', '.join(i.nodes)}" for i in self._injector.in_force)
+                if self._injector is not None
+                else (),
+            )
+        )
