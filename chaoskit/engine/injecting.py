@@ -116,9 +116,10 @@ class Injector:
                     f"{injection.fault.NAME} on {', '.join(injection.nodes)} was undone but is still there: {missing}"
                 )
         except (StepFailed, HealFailed) as error:
-            self._events.add("fault.heal_failed", **common, error=str(error))
-            self._write_down(lambda: self._journal.dirty(injection.debt.debt_id, str(error)))
-            raise HealFailed(str(error)) from error
+            reason = str(error)
+            self._events.add("fault.heal_failed", **common, error=reason)
+            self._write_down(lambda: self._journal.dirty(injection.debt.debt_id, reason))
+            raise HealFailed(reason) from error
         finally:
             self._events.healing = was_healing
             injection.healed = True

@@ -52,7 +52,8 @@ class Trial:
         self._trial = trial
         self._plan = context.plan
         self._chance = random.Random(trial.seed)
-        self._phase, self._phase_began_ns, self._phase_of_s = "building", context.clock.monotonic_ns(), None
+        self._phase, self._phase_began_ns = "building", context.clock.monotonic_ns()
+        self._phase_of_s: float | None = None
         self._zero_ns: int | None = None
         self._watch: Observation | None = None
         self._injector: Injector | None = None
@@ -70,7 +71,7 @@ class Trial:
         try:
             lab = self._built()
             self._conduct(lab)
-        except BaseException as error:  # healing comes before anything else, whatever it was
+        except BaseException as error:  # noqa: BLE001 - it is raised again: healing comes before anything else, whatever it was
             problem = error
         problem = self._ended(lab, problem)
         if problem is not None:

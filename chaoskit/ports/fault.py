@@ -16,10 +16,13 @@ from chaoskit.model.steps import ProcessRef, Step
 class Scene(Protocol):
     """What a fault may look at while it prepares. Reads only."""
 
-    nodes: Sequence[str]
-    """Every node of the lab."""
-    observers: Sequence[str]
-    """Nodes that clients run in."""
+    @property
+    def nodes(self) -> Sequence[str]:
+        """Every node of the lab."""
+
+    @property
+    def observers(self) -> Sequence[str]:
+        """Nodes that clients run in."""
 
     def groups(self) -> Mapping[str, Sequence[str]]: ...
 
