@@ -1,0 +1,173 @@
+"""Outages in a series of open-loop attempts: the rules of MEASUREMENT.md section 2, pure and shared by the measures.
+
+An outage is what a client would have met: a span of send instants at which an attempt fails, or is answered later than
+its deadline W. It is over once service lasted for S. All instants are CLOCK_MONOTONIC nanoseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chaoskit.model.recorded import MISSING, ClientSamples, Int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evidence:
+    """The attempts that count: really sent and not tainted by a stall of the prober itself, by send instant.
+
+    What is left out widens the gaps between the rest, and so the bounds; it can never be the edge of an outage.
+    """
+
+    sent: Int
+    ended: Int
+    ok: NDArray[np.bool_]
+    outcome: NDArray[np.str_]
+    intended: Int
+
+    def __len__(self) -> int:
+        return len(self.sent)
+
+
+def evidence(samples: ClientSamples) -> Evidence:
+    """What `samples` proves about the service."""
+    kept = (samples.t_send != MISSING) & ~samples.tainted & (samples.outcome != "not_sent")
+    chosen = np.flatnonzero(kept)
+    chosen = chosen[np.argsort(samples.t_send[chosen], kind="stable")]
+    return Evidence(
+        sent=samples.t_send[chosen],
+        ended=samples.t_end[chosen],
+        ok=samples.ok[chosen],
+        outcome=samples.outcome[chosen],
+        intended=samples.t_intended[chosen],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class OutageSpan:
+    """One outage. L, F, K and R are those of MEASUREMENT.md section 2, as send instants in ns."""
+
+    last_ok_before: int | None
+    """s_L; None where nothing was ok before."""
+    first_failed: int
+    """s_F."""
+    last_failed: int
+    """s_K, before the sustained return or the end of observation."""
+    first_ok_after: int | None
+    """s_R; None where service did not return, or did not last for S before observation ended."""
+    first_ok_ended: int | None
+    """e_R: when the attempt R was answered."""
+    failures: int
+    consecutive: int
+    """The longest run of failed attempts with no ok one between them."""
+    errors: tuple[tuple[str, int], ...]
+
+    @property
+    def recovered(self) -> bool:
+        return self.first_ok_after is not None
+
+    @property
+    def low_ns(self) -> int:
+        """The outage lasted at least this long: s_K - s_F."""
+        return self.last_failed - self.first_failed
+
+    @property
+    def high_ns(self) -> int | None:
+        """At most this long: s_R - s_L; None where it has no end or no beginning."""
+        if self.first_ok_after is None or self.last_ok_before is None:
+            return None
+        return self.first_ok_after - self.last_ok_before
+
+    @property
+    def point_ns(self) -> float | None:
+        """(s_K + s_R)/2 - (s_L + s_F)/2; None where one of them is missing."""
+        if self.first_ok_after is None or self.last_ok_before is None:
+            return None
+        return (self.last_failed + self.first_ok_after) / 2 - (self.last_ok_before + self.first_failed) / 2
+
+
+def outage_spans(seen: Evidence, window_ns: int, interval_ns: int) -> tuple[OutageSpan, ...]:
+    """Every outage in `seen`, in order.
+
+    `window_ns` is S: failures with less than S of unbroken service between them belong to one outage, and a return that
+    observation did not follow for S (less one probe interval D) is not confirmed: the outage stays open.
+    """
+    failed = np.flatnonzero(~seen.ok)
+    if len(failed) == 0:
+        return ()
+    ok_at = np.flatnonzero(seen.ok)
+    failed_sent, ok_sent = seen.sent[failed], seen.sent[ok_at]
+    next_ok = np.searchsorted(ok_sent, failed_sent, side="right")
+    has_next = next_ok < len(ok_sent)
+    if len(ok_sent):
+        return_sent = np.where(has_next, ok_sent[np.minimum(next_ok, len(ok_sent) - 1)], 0)
+    else:
+        return_sent = np.zeros(len(failed), dtype=np.int64)
+    closes = np.zeros(len(failed), dtype=bool)
+    closes[:-1] = has_next[:-1] & (failed_sent[1:] > return_sent[:-1] + window_ns)
+    closes[-1] = True
+    ends = np.flatnonzero(closes)
+    begins = np.concatenate(([0], ends[:-1] + 1))
+    last_sent = int(seen.sent[-1])
+    spans = []
+    for begin, end in zip(begins.tolist(), ends.tolist(), strict=True):
+        first, last = int(failed_sent[begin]), int(failed_sent[end])
+        before = int(np.searchsorted(ok_sent, first, side="left"))
+        returned = returned_end = None
+        if has_next[end]:
+            candidate = int(return_sent[end])
+            if end + 1 < len(failed) or last_sent >= candidate + window_ns - interval_ns:
+                returned, returned_end = candidate, int(seen.ended[ok_at[next_ok[end]]])
+        runs = next_ok[begin : end + 1]
+        words, counts = np.unique(seen.outcome[failed[begin : end + 1]], return_counts=True)
+        spans.append(
+            OutageSpan(
+                last_ok_before=int(ok_sent[before - 1]) if before else None,
+                first_failed=first,
+                last_failed=last,
+                first_ok_after=returned,
+                first_ok_ended=returned_end,
+                failures=end - begin + 1,
+                consecutive=int(np.unique(runs, return_counts=True)[1].max()),
+                errors=tuple((error_class(str(w)), int(c)) for w, c in zip(words, counts, strict=True)),
+            )
+        )
+    return tuple(spans)
+
+
+def error_class(outcome: str) -> str:
+    """How a failed attempt is counted: an answer that was right but came after W is a timeout to whoever waited for it."""
+    return "timeout" if outcome in ("ok", "degraded") else outcome
+
+
+def span_after(spans: Sequence[OutageSpan], began_ns: int) -> OutageSpan | None:
+    """The first outage that was not over when the fault began, whether or not it began before it."""
+    for span in spans:
+        if span.first_ok_after is None or span.first_ok_after > began_ns:
+            return span
+    return None
+
+
+def began_before(span: OutageSpan, began_ns: int, deadline_ns: int) -> bool:
+    """Whether attempts failed that cannot be the fault's doing: sent more than W before it began."""
+    return span.first_failed < began_ns - deadline_ns
+
+
+def is_down(span: OutageSpan, deadline_ns: int) -> bool:
+    """Debounced (MEASUREMENT.md section 4): two consecutive failures, or at least 2 W of failure."""
+    return span.consecutive >= 2 or span.last_failed - span.first_failed >= 2 * deadline_ns
+
+
+def longest_gap_ns(seen: Evidence, from_ns: int, until_ns: int) -> int:
+    """The longest time between two consecutive ok sends around [from_ns, until_ns]: an outage that no attempt met is shorter."""
+    sent = seen.sent[seen.ok]
+    first = max(int(np.searchsorted(sent, from_ns, side="right")) - 1, 0)
+    last = int(np.searchsorted(sent, until_ns, side="right"))
+    inside = sent[first:last]
+    if len(inside) == 0:
+        return until_ns - from_ns
+    edges = np.concatenate(([min(from_ns, int(inside[0]))], inside, [max(until_ns, int(inside[-1]))]))
+    return int(np.diff(edges).max())
