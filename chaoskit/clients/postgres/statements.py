@@ -40,7 +40,7 @@ def read(query: str) -> str:
     return f"SELECT {TIMELINE}, {SERVER}, (SELECT answer::text FROM ({query}) AS asked(answer) LIMIT 1)"
 
 
-DEFAULT_QUERY = "SELECT count(*) FROM (SELECT 1 FROM pg_catalog.pg_class LIMIT 10) AS some"
+DEFAULT_QUERY = "SELECT count(*) FROM (SELECT 1 FROM pg_catalog.pg_class LIMIT 10) AS tables"
 
 
 def ledger_tokens(table: str) -> str:

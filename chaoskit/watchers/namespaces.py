@@ -1,0 +1,71 @@
+"""Sockets that belong to a node's network although the process that uses them does not."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import socket
+from pathlib import Path
+
+_CLONE_NEWNET = 0x40000000
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class NodeOff(Exception):
+    """The node has no network to enter: it is off."""
+
+
+class NodeNetworks:
+    """The way into each node's network namespace.
+
+    Only the calling thread changes its namespace, and it is back before anything else runs in it. No namespace is held open
+    longer than that: a handle would keep a dead node's interfaces and addresses alive.
+    """
+
+    def __init__(self, inside: Path | None) -> None:
+        """`inside`: see Lab.inside(); None: sockets are made where this process runs."""
+        self._inside = inside
+        self._home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC) if inside is not None else -1
+
+    def init_process(self, node: str) -> int | None:
+        """The process whose namespaces are the node's; None where nodes have no way in. NodeOff, OSError."""
+        if self._inside is None:
+            return None
+        text = (self._inside / node).read_text().strip()
+        if not text:
+            raise NodeOff(node)
+        return int(text)
+
+    def stream_socket(self, node: str, family: int) -> socket.socket:
+        """A new non-blocking TCP socket in the node's network. NodeOff, OSError."""
+        process = self.init_process(node)
+        made = socket.socket(family, socket.SOCK_STREAM) if process is None else self._made_inside(process, family, node)
+        made.setblocking(False)
+        return made
+
+    def close(self) -> None:
+        """Let go of the handle on this process's own namespace."""
+        if self._home >= 0:
+            os.close(self._home)
+            self._home = -1
+
+    def _made_inside(self, process: int, family: int, node: str) -> socket.socket:
+        try:
+            there = os.open(f"/proc/{process}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise NodeOff(node) from None
+        try:
+            _enter(there)
+            try:
+                return socket.socket(family, socket.SOCK_STREAM)
+            finally:
+                _enter(self._home)
+        finally:
+            os.close(there)
+
+
+def _enter(handle: int) -> None:
+    # os.setns came with Python 3.12
+    if _libc.setns(handle, _CLONE_NEWNET) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"setns into a node's network: {os.strerror(number)}")
