@@ -115,6 +115,11 @@ class _Finding:
         context: Mapping[str, Any] = self.error.get("ctx") or {}
         if self.kind == "missing":
             name = _preferred(self.owner, str(self.keys[-1])) if self.keys else ""
+            typo = self._typo_of(name, document.lookup(keys[:-1])[1])
+            if typo:
+                allowed = tuple(n for m in _models(self.owner) for n in written_names(m))
+                where = (*keys[:-1], typo)
+                return document.problem(where, "unknown key", of_key=True, value=typo, allowed=allowed, nearest=name)
             return document.problem(keys[:-1], f"the key {name!r} is missing", value="", of_key=True, allowed=())
         if self.kind == "extra_forbidden":
             allowed = tuple(n for m in _models(self.owner) for n in written_names(m))
@@ -126,6 +131,13 @@ class _Finding:
             value = str(self.error.get("input"))
             return document.problem(keys, "not one of the allowed words", allowed=options, nearest=nearest(value, options))
         return document.problem(keys, self._message(context), of_key=self.of_key, **self._value())
+
+    def _typo_of(self, name: str, holder: Any) -> str:
+        """The key that was meant to be `name`, where the record takes any key and so does not complain about it."""
+        known = {n for m in _models(self.owner) for n in accepted_names(m)}
+        others = [str(k) for k in holder if k not in known] if isinstance(holder, dict) else []
+        takes_any = any(m.model_config.get("extra") == "allow" for m in _models(self.owner))
+        return nearest(name, others) if takes_any else ""
 
     def _value(self) -> dict[str, str]:
         given = self.error.get("input")

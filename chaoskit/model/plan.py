@@ -19,6 +19,8 @@ class PlannedAction(Record):
     action: Action
     at_s: float | None
     """After the baseline, phase included; None where it waits for another action."""
+    phase_s: float = 0.0
+    """The random extra wait drawn from the action's `phase`; contained in `at_s`, added where it waits for another action."""
     candidates: tuple[str, ...]
     """The nodes it may hit; which one is decided by the role held at that instant."""
     inject_preview: tuple[Step, ...] = ()

@@ -1,0 +1,345 @@
+"""Everything in an experiment that names something: is it there, and may it stand there? Finds all problems, starts nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from chaoskit.engine.explaining import problems_of, written_names
+from chaoskit.engine.registry import Registry
+from chaoskit.engine.rendering import client_nodes
+from chaoskit.engine.templating import nearest
+from chaoskit.engine.yaml_source import Document, Keys
+from chaoskit.linux.process_match import ProcessMatch
+from chaoskit.model.errors import Problem
+from chaoskit.model.experiment import Action, ClientSpec, Experiment, Selector
+from chaoskit.model.lab import EndpointSpec, LabSpec
+from chaoskit.ports.fault import Fault
+
+FRESH_DEADLINE_LIMIT_S = 1.0
+"""The kernel first retries a lost SYN after 1 s: a longer deadline turns an outage into one slow success."""
+
+
+def unknown(document: Document, keys: Keys, what: str, name: str, allowed: Iterable[str], *, of_key: bool = False) -> Problem:
+    """A name that is not there, with those that are."""
+    names = tuple(dict.fromkeys(allowed))
+    message = f"there is no {what} {name!r}" if names else f"there is no {what} {name!r}, nor any other {what}"
+    return document.problem(keys, message, value=name, allowed=names, nearest=nearest(name, names), of_key=of_key)
+
+
+@dataclass
+class Checker:
+    """The references of one experiment against its lab and what is installed."""
+
+    experiment: Experiment
+    document: Document
+    registry: Registry
+    lab: LabSpec | None
+    """None where the lab itself could not be read: then only the rest is checked."""
+    indexes: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    """Section -> the place in the file of each action that is left."""
+    faults: dict[Keys, Fault] = field(default_factory=dict)
+    """Place of the action -> its fault, as far as valid."""
+
+    def problems(self) -> Iterator[Problem]:
+        """Every problem; fills `faults`."""
+        for name, client in self.experiment.clients.items():
+            yield from self._client(name, client)
+        yield from self._steady_state()
+        for section in ("method", "rollbacks"):
+            for i, action in self._actions(section):
+                yield from self._action((section, i), action)
+        yield from self._order()
+        yield from self._objectives()
+
+    # -- names that are there -------------------------------------------------------------------------------------------
+
+    def _client_names(self) -> tuple[str, ...]:
+        """As written: a client that is itself wrong still has its name."""
+        written = self.document.data.get("clients")
+        return tuple(k for k in written if isinstance(k, str)) if isinstance(written, dict) else ()
+
+    def _actions(self, section: str) -> Iterator[tuple[int, Action]]:
+        """Actions with their index in the file, which is not that in the experiment where an entry was left out as invalid."""
+        kept: tuple[Action, ...] = getattr(self.experiment, section)
+        yield from zip(self.indexes.get(section, range(len(kept))), kept, strict=False)
+
+    # -- clients --------------------------------------------------------------------------------------------------------
+
+    def _client(self, name: str, client: ClientSpec) -> Iterator[Problem]:
+        keys: Keys = ("clients", name)
+        types = self.registry.names("clients")
+        if client.type not in types:
+            yield unknown(self.document, (*keys, "type"), "client type", client.type, types)
+        else:
+            yield from self._client_of_type(keys, client, self.registry.load("clients", client.type))
+        yield from self._client_timing(keys, client)
+        if self.lab is not None:
+            yield from self._client_place(keys, client, self.lab)
+
+    def _client_of_type(self, keys: Keys, client: ClientSpec, kind: Any) -> Iterator[Problem]:
+        if client.operation not in kind.OPERATIONS:
+            where = (*keys, "operation")
+            yield unknown(self.document, where, f"operation of {client.type}", client.operation, kind.OPERATIONS)
+        if client.client_class not in kind.CLASSES:
+            message = f"the {client.type} client has no class {client.client_class!r}"
+            where = (*keys, "class") if self.document.lookup((*keys, "class"))[0] else keys
+            yield self.document.problem(where, message, value=client.client_class, allowed=tuple(kind.CLASSES))
+        yield from self._extras(kind.Options, keys, dict(client.model_extra or {}), written_names(ClientSpec))
+
+    def _extras(self, model: type[BaseModel], keys: Keys, extra: dict[str, Any], common: tuple[str, ...]) -> Iterator[Problem]:
+        """Keys beyond the common ones, against the record of whoever owns them."""
+        try:
+            model.model_validate(extra)
+        except ValidationError as error:
+            for problem in problems_of(error, model, self.document, keys, extra):
+                if problem.message != "unknown key":
+                    yield problem
+                    continue
+                allowed = (*common, *written_names(model))
+                yield problem.model_copy(update={"allowed": allowed, "nearest": nearest(problem.value, allowed)})
+
+    def _client_timing(self, keys: Keys, client: ClientSpec) -> Iterator[Problem]:
+        deadline = float(client.deadline)
+        if deadline <= 0:
+            yield self.document.problem((*keys, "deadline"), "a deadline is more than 0, such as 500ms")
+        elif client.client_class == "fresh" and deadline >= FRESH_DEADLINE_LIMIT_S:
+            message = (
+                "a fresh client's deadline must stay below 1s: the kernel repeats a lost SYN after 1 s, so that a longer "
+                "deadline turns an outage into one slow success and hides it; use 500ms, or class: pooled"
+            )
+            yield self.document.problem((*keys, "deadline"), message)
+        if client.slo is not None and not 0 < float(client.slo) <= deadline:
+            yield self.document.problem((*keys, "slo"), f"an slo is more than 0 and at most the deadline ({client.deadline})")
+        waiting = float(client.rate) * deadline
+        if waiting > client.in_flight:
+            message = (
+                f"while the service is down, rate x deadline = {waiting:.0f} attempts are in flight, and in_flight allows "
+                f"{client.in_flight}: the rest would not be sent, and the outage not be measured; raise in_flight"
+            )
+            where = (*keys, "in_flight") if self.document.lookup((*keys, "in_flight"))[0] else (*keys, "rate")
+            yield self.document.problem(where, message)
+
+    def _client_place(self, keys: Keys, client: ClientSpec, lab: LabSpec) -> Iterator[Problem]:
+        nodes = lab.node_names()
+        if client.node is None:
+            if not client_nodes(lab):
+                message = "the lab has no client node, so say where this client runs (from:)"
+                yield self.document.problem(keys, message, of_key=True, value="", allowed=nodes)
+        elif client.node not in nodes:
+            where = (*keys, "from") if self.document.lookup((*keys, "from"))[0] else (*keys, "node")
+            yield unknown(self.document, where, "node", client.node, nodes)
+        if client.client_class == "direct":
+            if client.target is None:
+                message = "a client of class direct names the node it asks (target:)"
+                yield self.document.problem(keys, message, of_key=True, value="", allowed=nodes)
+            elif client.target not in nodes:
+                yield unknown(self.document, (*keys, "target"), "node", client.target, nodes)
+        elif client.target is not None:
+            yield self.document.problem((*keys, "target"), "only a client of class direct has a target; others use an endpoint")
+        yield from self._client_endpoint(keys, client, lab)
+
+    def _client_endpoint(self, keys: Keys, client: ClientSpec, lab: LabSpec) -> Iterator[Problem]:
+        fitting = tuple(n for n, e in lab.endpoints.items() if self._speaks(client.type, e))
+        if client.endpoint is None and client.client_class == "direct":
+            return  # the node it names is enough
+        if client.endpoint is None:
+            message = (
+                f"which endpoint of the lab does this client use (endpoint:)? {len(fitting)} of them are of kind {client.type}"
+            )
+            yield self.document.problem(keys, message, of_key=True, value="", allowed=fitting)
+        elif client.endpoint not in lab.endpoints:
+            yield unknown(self.document, (*keys, "endpoint"), "endpoint", client.endpoint, lab.endpoints)
+        elif client.endpoint not in fitting and client.type in self.registry.names("clients"):
+            kind = lab.endpoints[client.endpoint].kind
+            message = f"a {client.type} client cannot use this endpoint, which is of kind {kind!r}"
+            yield self.document.problem((*keys, "endpoint"), message, allowed=fitting)
+
+    def _speaks(self, client_type: str, endpoint: EndpointSpec) -> bool:
+        """Whether a client type can use an endpoint: its own kind, or any with a port where it asks nothing of endpoints."""
+        if client_type == endpoint.kind:
+            return True
+        if client_type not in self.registry.names("clients"):
+            return False
+        options: type[BaseModel] = self.registry.load("clients", client_type).EndpointOptions
+        return not options.model_fields and endpoint.port is not None
+
+    # -- what is normal, and when to stop -------------------------------------------------------------------------------
+
+    def _steady_state(self) -> Iterator[Problem]:
+        steady = self.experiment.steady_state_hypothesis
+        clients = self._client_names()
+        for name in steady.clients:
+            if name not in clients:
+                yield unknown(self.document, ("steady-state-hypothesis", "clients", name), "client", name, clients, of_key=True)
+        for name in self.experiment.abort_when.clients:
+            if name not in clients:
+                yield unknown(self.document, ("abort-when", "clients", name), "client", name, clients, of_key=True)
+        if self.lab is None:
+            return
+        for role, count in steady.roles.items():
+            keys: Keys = ("steady-state-hypothesis", "roles", role)
+            if role not in self.lab.roles:
+                yield unknown(self.document, keys, "role", role, self.lab.roles, of_key=True)
+            elif not 0 <= count <= len(self.lab.node_names()):
+                yield self.document.problem(keys, f"the lab has {len(self.lab.node_names())} nodes")
+
+    def _objectives(self) -> Iterator[Problem]:
+        known = self.registry.names("objectives")
+        for name, limit in self.experiment.objectives.items():
+            keys: Keys = ("objectives", name)
+            if name not in known:
+                yield unknown(self.document, keys, "objective", name, known, of_key=True)
+                continue
+            objective = self.registry.load("objectives", name)
+            objective = objective() if isinstance(objective, type) else objective
+            try:
+                objective.check(limit, self._client_names())
+            except ValueError as error:
+                yield self.document.problem(keys, f"{error} (as in: {name}: {objective.example})")
+
+    # -- the method -----------------------------------------------------------------------------------------------------
+
+    def _action(self, keys: Keys, action: Action) -> Iterator[Problem]:
+        names = self.registry.names("faults")
+        if action.inject not in names:
+            yield unknown(self.document, (*keys, "inject"), "fault", action.inject, names)
+        else:
+            yield from self._fault(keys, action, self.registry.load("faults", action.inject))
+        if action.target.is_empty():
+            message = "say what the fault hits (target: with node, nodes, group, role or all: true)"
+            where = (*keys, "target") if self.document.lookup((*keys, "target"))[0] else keys
+            yield self.document.problem(where, message, value="", allowed=written_names(Selector))
+        else:
+            yield from self._selector((*keys, "target"), action.target)
+        if action.period is not None and float(action.period) <= 0:
+            yield self.document.problem((*keys, "for"), "must be more than 0")
+
+    def _fault(self, keys: Keys, action: Action, kind: type[Fault]) -> Iterator[Problem]:
+        where = (*keys, "with")
+        try:
+            fault = kind.model_validate(action.parameters)
+        except ValidationError as error:
+            yield from problems_of(error, kind, self.document, where, action.parameters)
+            return
+        self.faults[keys] = fault
+        yield from self._references(where, fault)
+
+    def _references(self, keys: Keys, value: Any) -> Iterator[Problem]:
+        """Selectors, networks and services inside a fault's own parameters."""
+        if isinstance(value, Selector):
+            yield from self._selector(keys, value)
+        elif isinstance(value, ProcessMatch):
+            if value.service is not None and self.lab is not None and value.service not in self.lab.services:
+                yield unknown(self.document, (*keys, "service"), "service", value.service, self.lab.services)
+        elif isinstance(value, BaseModel):
+            for name in type(value).model_fields:
+                inner = getattr(value, name)
+                if name == "network" and isinstance(inner, str) and self.lab is not None and inner not in self.lab.networks:
+                    yield unknown(self.document, (*keys, name), "network", inner, self.lab.networks)
+                yield from self._references((*keys, name), inner)
+        elif isinstance(value, (list, tuple)):
+            for i, inner in enumerate(value):
+                yield from self._references((*keys, i), inner)
+
+    def _selector(self, keys: Keys, selector: Selector) -> Iterator[Problem]:
+        """A selector that can never hit anything."""
+        if self.lab is None:
+            return
+        problems = []
+        nodes = self.lab.node_names()
+        if selector.node is not None and selector.node not in nodes:
+            problems.append(unknown(self.document, (*keys, "node"), "node", selector.node, (*nodes, *self.lab.nodes)))
+        for i, node in enumerate(selector.nodes):
+            if node not in nodes:
+                where = (*keys, "nodes", i) if self.document.lookup((*keys, "nodes", i))[0] else (*keys, "nodes")
+                problems.append(unknown(self.document, where, "node", node, nodes))
+        if selector.group is not None and selector.group not in self.lab.nodes:
+            problems.append(unknown(self.document, (*keys, "group"), "group", selector.group, self.lab.nodes))
+        if selector.role is not None and selector.role not in self.lab.roles:
+            problems.append(unknown(self.document, (*keys, "role"), "role", selector.role, self.lab.roles))
+        yield from problems
+        if not problems:
+            matching = candidate_nodes(selector, self.lab)
+            if not matching:
+                yield self.document.problem(keys, "no node of the lab matches all of this", value=_said(selector), allowed=nodes)
+            elif selector.count is not None and selector.count > len(matching):
+                message = f"only {len(matching)} nodes match: {', '.join(matching)}"
+                yield self.document.problem((*keys, "count"), message)
+
+    def _order(self) -> Iterator[Problem]:
+        """`at`, `after`, and names."""
+        earlier: list[str] = []
+        for section in ("method", "rollbacks"):
+            actions = list(self._actions(section))
+            for (i, action), name in zip(actions, action_names([a for _, a in actions]), strict=True):
+                keys: Keys = (section, i)
+                if section == "rollbacks":
+                    for key in ("at", "after"):
+                        if getattr(action, key) is not None:
+                            yield self.document.problem(
+                                (*keys, key), "a rollback has no time of its own: it runs when all else is over"
+                            )
+                    continue
+                if action.name is not None and action.name in earlier:
+                    message = "an earlier action has this name"
+                    yield self.document.problem((*keys, "name"), message)
+                if action.at is not None and action.after is not None:
+                    message = "give one of at and after, not both"
+                    yield self.document.problem((*keys, "after"), message, allowed=("at", "after"))
+                elif action.after is not None and action.after not in earlier:
+                    yield unknown(self.document, (*keys, "after"), "earlier action", action.after, earlier)
+                earlier.append(name)
+
+
+def _said(selector: Selector) -> str:
+    return ", ".join(f"{k}: {v}" for k, v in selector.model_dump(exclude_defaults=True).items())
+
+
+def candidate_nodes(selector: Selector, lab: LabSpec) -> tuple[str, ...]:
+    """The nodes that a selector may ever hit: for a role, all that can hold it."""
+    found: Iterable[str] = lab.node_names()
+    if selector.node is not None:
+        found = [n for n in found if n == selector.node]
+    if selector.nodes:
+        found = [n for n in found if n in selector.nodes]
+    if selector.group is not None:
+        members = lab.group_members(selector.group) if selector.group in lab.nodes else ()
+        found = [n for n in found if n in members]
+    if selector.role is not None:
+        found = [n for n in found if lab.services_of(n)]
+    return tuple(found)
+
+
+def action_names(actions: Iterable[Action]) -> tuple[str, ...]:
+    """The name of each action: its own, or its fault's; a second one of the same fault becomes `node.crash-2`."""
+    taken: dict[str, int] = {}
+    names = []
+    for action in actions:
+        name = action.name or action.inject
+        taken[name] = taken.get(name, 0) + 1
+        names.append(name if taken[name] == 1 or action.name else f"{name}-{taken[name]}")
+    return tuple(names)
+
+
+def endpoint_problems(lab: LabSpec, document: Document, registry: Registry) -> Iterator[Problem]:
+    """Endpoints against the client type that speaks their kind."""
+    kinds = registry.names("clients")
+    for name, endpoint in lab.endpoints.items():
+        keys: Keys = ("endpoints", name)
+        if endpoint.kind not in kinds:
+            yield unknown(document, (*keys, "kind"), "client type", endpoint.kind, kinds)
+            continue
+        options: type[BaseModel] = registry.load("clients", endpoint.kind).EndpointOptions
+        extra: Mapping[str, Any] = endpoint.model_extra or {}
+        try:
+            options.model_validate(extra)
+        except ValidationError as error:
+            for problem in problems_of(error, options, document, keys, extra):
+                if problem.message == "unknown key":
+                    allowed = (*written_names(EndpointSpec), *written_names(options))
+                    problem = problem.model_copy(update={"allowed": allowed, "nearest": nearest(problem.value, allowed)})
+                yield problem
