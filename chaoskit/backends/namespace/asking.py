@@ -1,0 +1,120 @@
+"""Questions put into a node's network without a process of their own: echo, TCP, HTTP. Sockets are made in its namespace."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+import struct
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from chaoskit.backends.namespace.node import echo_socket, stream_socket
+
+if TYPE_CHECKING:
+    import ssl
+
+_ECHO_REQUEST = 8
+_ECHO_REPLY = 0
+_RESEND_S = 0.1
+
+
+async def reach(init: int, address: str, timeout_s: float) -> str:
+    """answered | silent | unreachable, by ICMP echo, repeated each 100 ms so that address resolution costs no answer."""
+    loop = asyncio.get_running_loop()
+    token = os.urandom(8)
+    number = int.from_bytes(token[:2], "big")
+    with echo_socket(init) as probe:
+        deadline = loop.time() + timeout_s
+        sequence = 0
+        while (left := deadline - loop.time()) > 0:
+            sequence += 1
+            try:
+                probe.sendto(_echo(number, sequence, token), (address, 0))
+            except OSError as error:
+                if error.errno in (errno.ENETUNREACH, errno.ENETDOWN):
+                    return "unreachable"
+                if error.errno not in (errno.EHOSTUNREACH, errno.EAGAIN, errno.ENOBUFS):
+                    raise
+            try:
+                await asyncio.wait_for(_reply(probe, token), min(left, _RESEND_S))
+            except TimeoutError:
+                continue
+            return "answered"
+    return "silent"
+
+
+async def _reply(probe: socket.socket, token: bytes) -> None:
+    while True:
+        packet = await asyncio.get_running_loop().sock_recv(probe, 2048)
+        header = (packet[0] & 0xF) * 4
+        if packet[header] == _ECHO_REPLY and packet[header + 8 : header + 16] == token:
+            return
+
+
+def _echo(number: int, sequence: int, token: bytes) -> bytes:
+    body = struct.pack("!BBHHH", _ECHO_REQUEST, 0, 0, number, sequence) + token
+    total = sum(struct.unpack(f"!{len(body) // 2}H", body))
+    total = (total >> 16) + (total & 0xFFFF)
+    total += total >> 16
+    return body[:2] + struct.pack("!H", ~total & 0xFFFF) + body[4:]
+
+
+async def tcp_answers(init: int, address: str, port: int, timeout_s: float) -> str:
+    """"" when a connection is made, else why not."""
+    with stream_socket(init) as made:
+        try:
+            await asyncio.wait_for(asyncio.get_running_loop().sock_connect(made, (address, port)), timeout_s)
+        except TimeoutError:
+            return f"no answer from {address}:{port} in {timeout_s} s"
+        except OSError as error:
+            return f"{address}:{port}: {error.strerror}"
+    return ""
+
+
+async def http_answers(init: int, url: str, addresses: Mapping[str, str], timeout_s: float) -> str:
+    """"" when the answer's status is 2xx, else what came instead. Host names are the lab's node names, or addresses."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    address = addresses.get(host, "127.0.0.1" if host == "localhost" else host)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        status = await asyncio.wait_for(_status(init, address, port, parts.scheme == "https", url), timeout_s)
+    except TimeoutError:
+        return f"{url}: no answer in {timeout_s} s"
+    except (OSError, ValueError) as error:
+        return f"{url}: {error}"
+    return "" if 200 <= status <= 299 else f"{url}: status {status}"
+
+
+async def _status(init: int, address: str, port: int, tls: bool, url: str) -> int:
+    parts = urlsplit(url)
+    made = stream_socket(init)
+    try:
+        await asyncio.get_running_loop().sock_connect(made, (address, port))
+        context = _trusting_context() if tls else None
+        reader, writer = await asyncio.open_connection(sock=made, ssl=context, server_hostname="" if tls else None)
+    except BaseException:
+        made.close()
+        raise
+    try:
+        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: {parts.netloc}\r\nConnection: close\r\nUser-Agent: chaoskit\r\n\r\n".encode())
+        words = (await reader.readline()).split(None, 2)
+        if len(words) < 2 or not words[0].startswith(b"HTTP/"):
+            raise ValueError(f"not an HTTP answer: {b' '.join(words)[:80]!r}")
+        return int(words[1])
+    finally:
+        writer.close()
+
+
+def _trusting_context() -> ssl.SSLContext:
+    """A lab's certificates are its own; the check asks whether the service answers, not who it is."""
+    import ssl  # late: it costs more than the rest of the holder's start, and few labs speak TLS
+
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context

@@ -1,0 +1,182 @@
+"""From a lab's plan to what a holder builds, and from steps and queries to what it carries out. Pure, but for the host's layout."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from chaoskit.backends.namespace import rootfs
+from chaoskit.backends.namespace.node import SWITCH_FD
+from chaoskit.backends.namespace.wire import Blueprint, NodeJson, Refused, ServiceJson, packed
+from chaoskit.linux import nft, rtnl
+from chaoskit.model import facts, steps
+from chaoskit.model.lab import Check, CommandCheck, HttpCheck, LabPlan, NodePlan, ServicePlan
+
+_SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_SILENCE = "silence-{}"
+
+
+def blueprint(plan: LabPlan, lab_id: str, run_id: str, directory: Path, logs: Path, image: Path | None = None) -> Blueprint:
+    """Everything a holder needs, computed from the plan and from where this machine keeps its programs.
+
+    `image`: the upper directory of a package image, laid over the host's directories.
+    """
+    mountinfo = Path("/proc/self/mountinfo").read_text(encoding="utf-8")
+    programs = rootfs.interpreter_directories()
+    trees = rootfs.host_trees(mountinfo, programs)
+    if image is not None:
+        added = [f"/{entry.name}" for entry in os.scandir(image) if entry.is_dir() and not entry.is_symlink()]
+        trees = sorted({*trees, *(tree for tree in added if tree in rootfs.SYSTEM_DIRECTORIES)})
+    numbers = {network: number for number, network in enumerate(plan.networks)}
+    return Blueprint(
+        lab_id=lab_id,
+        run_id=run_id,
+        directory=str(directory),
+        logs=str(logs),
+        switch=packed(rtnl.batch(rtnl.loopback(), *(rtnl.bridge(number) for number in numbers.values()))),
+        hosts=hosts_text(plan),
+        addresses=plan.addresses(),
+        trees=[{"path": tree, "lower": _lower(tree, image)} for tree in trees],
+        links=rootfs.root_links(),
+        path=":".join(dict.fromkeys([*_SYSTEM_PATH.split(":"), f"{programs[0]}/bin"])),
+        users=sorted(_users(plan)),
+        within_s=float(plan.ready.within),
+        nodes=[_node(plan, number, node, numbers) for number, node in enumerate(plan.nodes)],
+    )
+
+
+def _lower(tree: str, image: Path | None) -> list[str]:
+    changed = f"{image}{tree}" if image is not None else ""
+    return [changed, tree] if changed and os.path.isdir(changed) else [tree]
+
+
+def _users(plan: LabPlan) -> set[str]:
+    users = {volume.owner for node in plan.nodes for volume in node.volumes.values()}
+    for node in plan.nodes:
+        for service in node.services:
+            users |= {service.user, *(file.owner for file in service.files)}
+    return users - {"root"}
+
+
+def hosts_text(plan: LabPlan) -> str:
+    """/etc/hosts of every node: a node's name is its first address, `<node>-<network>` each further one."""
+    lines = ["127.0.0.1 localhost", "::1 localhost ip6-localhost ip6-loopback"]
+    for node in plan.nodes:
+        for number, interface in enumerate(node.interfaces):
+            names = f"{node.name} {node.name}-{interface.network}" if number == 0 else f"{node.name}-{interface.network}"
+            lines.append(f"{interface.address} {names}")
+    return "\n".join(lines) + "\n"
+
+
+def _node(plan: LabPlan, number: int, node: NodePlan, networks: dict[str, int]) -> NodeJson:
+    inside, plugs, unplugs, ports = [rtnl.loopback()], [], [], []
+    for at, interface in enumerate(node.interfaces):
+        port = rtnl.port_index(number, at)
+        ports.append(rtnl.port_name(number, at))
+        inside.append(rtnl.cable(interface.device, at, interface.mac, (ports[-1], port), SWITCH_FD))
+        inside.append(rtnl.address(at, interface.address, interface.prefix))
+        plugs.append(rtnl.plug(port, networks[interface.network]))
+        unplugs.append(packed(rtnl.batch(rtnl.unplug(port))))
+    tag = _SILENCE.format(node.name)
+    return NodeJson(
+        name=node.name,
+        address=node.interfaces[0].address if node.interfaces else "127.0.0.1",
+        cables=packed(rtnl.batch(*inside)),
+        plug=packed(rtnl.batch(*plugs)),
+        unplug=unplugs,
+        silence=packed(nft.silence(tag, ports)),
+        unsilence=packed(nft.join(tag)),
+        volumes=[
+            {"name": name, "size_bytes": int(volume.size), "mount": volume.mount or f"/{name}", "owner": volume.owner}
+            for name, volume in node.volumes.items()
+        ],
+        services=[_service(service) for service in node.services],
+    )
+
+
+def _service(service: ServicePlan) -> ServiceJson:
+    return ServiceJson(
+        name=service.name,
+        argv=list(service.argv),
+        user=service.user,
+        env=dict(service.env),
+        directory=service.directory,
+        files=[{"path": f.path, "content": f.content, "mode": f.mode, "owner": f.owner} for f in service.files],
+        needs=list(service.needs),
+        ready=_check(service.ready),
+        restart=service.restart,
+    )
+
+
+def _check(check: Check | None) -> dict[str, Any] | None:
+    if check is None:
+        return None
+    timing = {"every_s": float(check.every), "timeout_s": float(check.timeout)}
+    if isinstance(check, HttpCheck):
+        return {"http": check.http, **timing}
+    if isinstance(check, CommandCheck):
+        return {"command": list(check.command), "user": check.user, **timing}
+    return {"tcp": check.tcp, **timing}
+
+
+# ---- steps and queries
+
+
+def act(plan: LabPlan, step: steps.Step) -> dict[str, Any]:
+    """What the holder does for a step. Refused where the step names what the lab does not have."""
+    match step:
+        case steps.CutLinks():
+            pairs = cut_pairs(plan, step)
+            return {"act": "netfilter", "batch": packed(nft.cut(step.tag, pairs)), "tolerate": []}
+        case steps.JoinLinks():
+            return {"act": "netfilter", "batch": packed(nft.join(step.tag)), "tolerate": [errno.ENOENT]}
+        case _:
+            fields = step.model_dump(mode="json")
+            return {"act": fields.pop("kind"), **fields}
+
+
+def cut_pairs(plan: LabPlan, step: steps.CutLinks) -> list[nft.PortPair]:
+    """The (incoming, outgoing) switch ports of the step's directed links."""
+    pairs: list[nft.PortPair] = []
+    for link in step.links:
+        sources, destinations = _ports(plan, link.source), _ports(plan, link.destination)
+        shared = [n for n in sources if n in destinations and step.network in (None, n)]
+        if not shared:
+            where = f"the network {step.network!r}" if step.network else "any network"
+            raise Refused(f"cut {step.tag}: {link.source} and {link.destination} do not share {where}")
+        pairs += [(sources[network], destinations[network]) for network in shared]
+    return list(dict.fromkeys(pairs))
+
+
+def _ports(plan: LabPlan, name: str) -> dict[str, str]:
+    for number, node in enumerate(plan.nodes):
+        if node.name == name:
+            return {interface.network: rtnl.port_name(number, at) for at, interface in enumerate(node.interfaces)}
+    raise Refused(f"this lab has no node {name!r}; it has {', '.join(n.name for n in plan.nodes)}")
+
+
+def question(plan: LabPlan, query: facts.Query) -> dict[str, Any]:
+    """What the holder is asked for a query. Refused where it names what the lab does not have."""
+    match query:
+        case facts.DroppedQuery():
+            return {"kind": "netfilter", "request": packed(nft.rules_of(query.tag))}
+        case facts.ReachQuery():
+            address = _address(plan, query)
+            return {"kind": "reach", "node": query.source, "address": address, "timeout_s": query.timeout_s}
+        case _:
+            return query.model_dump(mode="json")
+
+
+def _address(plan: LabPlan, query: facts.ReachQuery) -> str:
+    """The destination's address on the network asked for, else on the first one that both share, else its first."""
+    _ports(plan, query.source), _ports(plan, query.destination)
+    interfaces = plan.node(query.destination).interfaces
+    own: Iterable[str] = {i.network for i in plan.node(query.source).interfaces}
+    wanted = [i for i in interfaces if i.network == query.network] if query.network else [i for i in interfaces if i.network in own]
+    chosen = wanted or (list(interfaces) if query.network is None else [])
+    if not chosen:
+        raise Refused(f"{query.destination} has no address on {query.network or 'any network'}")
+    return chosen[0].address

@@ -1,0 +1,413 @@
+"""A lab from the inside: its nodes, switch and volumes, and what can be done to them. Runs in the holder's loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from chaoskit.backends.namespace import asking, census, freezer, syscalls, transport
+from chaoskit.backends.namespace.node import Node, start_building
+from chaoskit.backends.namespace.processes import Json, Nursery
+from chaoskit.backends.namespace.services import Supervisor
+from chaoskit.backends.namespace.volumes import Volumes
+from chaoskit.backends.namespace.wire import Blueprint, NodeJson, Refused, packed, unpacked
+from chaoskit.linux import netlink
+
+_BOOT_DEADLINE_S = 20.0
+_KILL_DEADLINE_S = 10.0
+_EVENTS_KEPT = 20_000
+
+
+class LabHost:
+    """Holds one lab. Every method runs in the loop; none blocks it for longer than a few milliseconds."""
+
+    def __init__(self, lab: Blueprint, nursery: Nursery, *, rootless: bool) -> None:
+        self.lab, self.nursery, self.rootless = lab, nursery, rootless
+        self.volumes = Volumes(lab["directory"], loop_backed=not rootless)
+        self.supervisor = Supervisor(lab, nursery, self.say)
+        self.events: list[Json] = []
+        self.nodes: dict[str, Node] = {}
+        self.cgroup: Path | None = None
+        self._switch = os.open("/proc/self/ns/net", os.O_RDONLY)
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    def say(self, kind: str, **data: Any) -> None:
+        """Note something that happened by itself."""
+        wall = datetime.now(UTC).isoformat()
+        event = {"t_ns": time.monotonic_ns(), "wall": wall, "trial": None, "kind": kind, "source": "backend", "data": data}
+        if len(self.events) < _EVENTS_KEPT:
+            self.events.append(event)
+        print(f"{wall} {kind} {data}", file=sys.stderr, flush=True)
+
+    def node(self, name: str) -> Node:
+        found = self.nodes.get(name)
+        if found is None:
+            raise Refused(f"this lab has no node {name!r}; it has {', '.join(self.nodes)}")
+        return found
+
+    # ---- building
+
+    async def build(self, progress: Callable[[str], None]) -> None:
+        """Switches, volumes, nodes, services. Refused with evidence where anything fails."""
+        self.cgroup = freezer.make_cgroup(freezer.lab_cgroup_name(self.lab["lab_id"]))
+        transport.send_batch(netlink.NETLINK_ROUTE, unpacked(self.lab["switch"]))
+        for plan in self.lab["nodes"]:
+            self._add_node(plan)
+        await asyncio.gather(*(self._make_volumes(node) for node in self.nodes.values()))
+        await self._boot_all()
+        progress(f"{len(self.nodes)} nodes are up")
+        if self.supervisor.services:
+            await self.supervisor.bring_up(progress)
+        for node in self.nodes.values():
+            # power loss also takes configuration that was never flushed
+            await self._flush(node)
+
+    def _add_node(self, plan: NodeJson) -> None:
+        group = None
+        if self.cgroup is not None:
+            group = self.cgroup / plan["name"]
+            group.mkdir()
+        node = self.nodes[plan["name"]] = Node(plan, group)
+        self._locks[node.name] = asyncio.Lock()
+        self.supervisor.add(node)
+
+    async def _make_volumes(self, node: Node) -> None:
+        if node.plan["volumes"]:
+            plans = node.plan["volumes"]
+            await self._blocking(lambda: [self.volumes.make(node.name, v) for v in plans], f"{node.name}: volumes")
+
+    async def _flush(self, node: Node) -> None:
+        if node.plan["volumes"]:
+            names = [v["name"] for v in node.plan["volumes"]]
+            await self._blocking(lambda: self.volumes.flush(node.name, names), f"{node.name}: sync")
+
+    async def _blocking(self, body: Callable[[], Any], what: str) -> None:
+        try:
+            await self.nursery.call(body, what)
+        except RuntimeError as error:
+            raise Refused(str(error)) from None
+
+    async def _boot_all(self) -> None:
+        """All nodes at once; a few at a time, because they queue for the kernel's network lock anyway."""
+        gate = asyncio.Semaphore(2 * (os.cpu_count() or 1))
+
+        async def one(node: Node) -> None:
+            async with gate:
+                await self._boot(node)
+
+        tasks = [asyncio.create_task(one(node)) for node in self.nodes.values()]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def _boot(self, node: Node) -> None:
+        node.busy = "booting"
+        reader, writer = os.pipe()
+        lines: asyncio.Queue[str] = asyncio.Queue()
+        loop = asyncio.get_running_loop()
+        partial = bytearray()
+
+        def hear() -> None:
+            data = os.read(reader, 4096)
+            partial.extend(data)
+            *whole, rest = bytes(partial).split(b"\n")
+            partial[:] = rest
+            for line in whole:
+                lines.put_nowait(line.decode("utf-8", "replace"))
+            if not data:
+                loop.remove_reader(reader)
+                lines.put_nowait("")
+
+        pid = start_building(self.lab, node, self._switch, writer, rootless=self.rootless)
+        os.close(writer)
+        self.nursery.forget(pid)
+        loop.add_reader(reader, hear)
+        try:
+            await asyncio.wait_for(self._built(node, lines), _BOOT_DEADLINE_S)
+            transport.send_batch(netlink.NETLINK_ROUTE, unpacked(node.plan["plug"]))
+        except TimeoutError:
+            raise Refused(f"{node.name} was not built within {_BOOT_DEADLINE_S} s") from None
+        finally:
+            loop.remove_reader(reader)
+            os.close(reader)
+            node.busy = ""
+
+    async def _built(self, node: Node, lines: asyncio.Queue[str]) -> None:
+        ready = False
+        while not (ready and node.init):
+            word, _, rest = (await lines.get()).partition(" ")
+            if word == "pid":
+                self._adopt(node, int(rest))
+            elif word == "ready":
+                ready = True
+            else:
+                raise Refused(f"{node.name} could not be built", rest or "its first process ended without a word")
+
+    def _adopt(self, node: Node, init: int) -> None:
+        node.init, node.frozen = init, False
+        try:
+            node.pid_namespace = os.readlink(f"/proc/{init}/ns/pid")
+        except OSError as error:
+            raise Refused(f"{node.name}: its first process is gone", str(error)) from None
+        (Path(self.lab["directory"]) / "inside" / node.name).write_text(f"{init}\n", encoding="ascii")
+        self.nursery.forget(init)
+        self.nursery.expect(init).add_done_callback(lambda _: self._init_ended(node, init))
+
+    def _init_ended(self, node: Node, init: int) -> None:
+        if node.init == init:
+            node.init, node.frozen = 0, False
+            (Path(self.lab["directory"]) / "inside" / node.name).write_text("", encoding="ascii")
+            self.supervisor.power_cycled(node.name)
+            if node.busy != "powering off":
+                self.say("problem", message=f"{node.name}: its first process ended; the node is off")
+
+    # ---- acts
+
+    async def act(self, act: Json) -> Json:
+        """Perform one compiled step; fields of the answer. Refused where it could not be done."""
+        acts: dict[str, Callable[[Json], Awaitable[Json]]] = {
+            "exec": self._exec,
+            "signal": self._signal,
+            "netfilter": self._netfilter,
+            "power_off": self._power_off,
+            "power_on": self._power_on,
+            "freeze": self._freeze,
+            "thaw": self._thaw,
+            "start_service": self._start_service,
+        }
+        began = time.monotonic_ns()
+        try:
+            answer = await acts[act["act"]](act)
+        except OSError as error:
+            raise Refused(f"{act['act']}: {error}") from error
+        return {"output": "", "began_ns": began, "ended_ns": time.monotonic_ns(), **answer}
+
+    async def _exec(self, act: Json) -> Json:
+        node = self.node(act["node"])
+        code, output, _ = await self.supervisor.execute(node, act["argv"], act["user"], act.get("env", {}), act["timeout_s"])
+        if code is None:
+            raise Refused(f"{node.name}: {act['argv'][0]} did not end within {act['timeout_s']:g} s", output[-4096:])
+        if "ok_codes" in act and code not in act["ok_codes"]:
+            raise Refused(f"{node.name}: {' '.join(act['argv'])}: exit code {code}", output[-4096:])
+        return {"code": code, "output": output}
+
+    async def _signal(self, act: Json) -> Json:
+        node = self.node(act["node"])
+        number = getattr(signal, f"SIG{act['signal']}", None)
+        if number is None:
+            raise Refused(f"there is no signal {act['signal']!r}")
+        sent, gone = [], []
+        for wanted in act["processes"]:
+            found = census.find(node, wanted["pid"]) if node.init else None
+            done = found is not None and _signalled(found[0], wanted["start_ticks"], number)
+            (sent if done else gone).append(str(wanted["pid"]))
+        parts = [f"{act['signal']} to {', '.join(sent)}"] if sent else []
+        parts += [f"gone already: {', '.join(gone)}"] if gone else []
+        return {"output": "; ".join(parts)}
+
+    async def _netfilter(self, act: Json) -> Json:
+        transport.send_batch(netlink.NETLINK_NETFILTER, unpacked(act["batch"]), tolerate=act.get("tolerate", ()))
+        return {}
+
+    async def _freeze(self, act: Json) -> Json:
+        node = self.node(act["node"])
+        async with self._locks[node.name]:
+            if node.state == "off":
+                raise Refused(f"{node.name} is off: there is nothing to freeze")
+            if node.cgroup is not None:
+                await freezer.freeze_cgroup(node.cgroup, frozen=True)
+            else:
+                await freezer.stop_all(node, lambda: census.members(node))
+            node.frozen = True
+        return {}
+
+    async def _thaw(self, act: Json) -> Json:
+        node = self.node(act["node"])
+        async with self._locks[node.name]:
+            if node.frozen:
+                await self._unfreeze(node)
+        return {}
+
+    async def _unfreeze(self, node: Node) -> None:
+        if node.cgroup is not None:
+            await freezer.freeze_cgroup(node.cgroup, frozen=False)
+        else:
+            freezer.continue_all(node, lambda: census.members(node))
+        node.frozen = False
+
+    async def _start_service(self, act: Json) -> Json:
+        service = self.supervisor.find(act["node"], act["service"])
+        self.supervisor.start(service)
+        return {"output": f"pid {census.inner_number(service.pid)}"}
+
+    async def _power_off(self, act: Json) -> Json:
+        node = self.node(act["node"])
+        async with self._locks[node.name]:
+            if not node.init:
+                return {"output": "it was off already"}
+            node.busy = "powering off"
+            try:
+                return await self._cut_power(node, silent=act["silent"], lose_unsynced=act["lose_unsynced"])
+            finally:
+                node.busy = ""
+
+    async def _cut_power(self, node: Node, *, silent: bool, lose_unsynced: bool) -> Json:
+        names = [v["name"] for v in node.plan["volumes"]]
+        if silent:
+            transport.send_batch(netlink.NETLINK_NETFILTER, unpacked(node.plan["silence"]))
+        if lose_unsynced:
+            self.volumes.lose_unsynced(node.name, names)
+        await self._kill(node)
+        self._unplug(node)
+        if self.volumes.loop_backed and names:
+            await self._blocking(lambda: [self.volumes.unmount(node.name, v) for v in names], f"{node.name}: unmount")
+        if lose_unsynced and names and not self.volumes.loop_backed:
+            return {"output": "its volumes are plain directories: unsynced data was not lost"}
+        return {}
+
+    async def _kill(self, node: Node) -> None:
+        """SIGKILL to PID 1; the kernel ends the rest with it, and waits for it."""
+        init = node.init
+        os.kill(init, signal.SIGKILL)
+        if node.cgroup is not None and node.frozen:
+            await freezer.freeze_cgroup(node.cgroup, frozen=False)  # cgroup v1-style freezers hold even the killed
+        deadline = time.monotonic() + _KILL_DEADLINE_S
+        while node.init == init:
+            if time.monotonic() > deadline:
+                left = census.members(node)
+                raise Refused(f"{node.name}: {len(left)} processes outlive SIGKILL", str(list(left.values())[:10]))
+            await asyncio.sleep(0.0005)
+
+    def _unplug(self, node: Node) -> None:
+        for batch in node.plan["unplug"]:
+            transport.send_batch(netlink.NETLINK_ROUTE, unpacked(batch), tolerate=(errno.ENODEV,))
+
+    async def _power_on(self, act: Json) -> Json:
+        node = self.node(act["node"])
+        async with self._locks[node.name]:
+            if node.init:
+                return {"output": "it was on already"}
+            self._unplug(node)
+            transport.send_batch(netlink.NETLINK_NETFILTER, unpacked(node.plan["unsilence"]), tolerate=(errno.ENOENT,))
+            names = [v["name"] for v in node.plan["volumes"]]
+            if names and self.volumes.loop_backed:
+                await self._blocking(lambda: self._remount(node.name, names), f"{node.name}: mount")
+            await self._boot(node)
+            self.supervisor.boot(node.name)
+        return {}
+
+    def _remount(self, node: str, names: list[str]) -> None:
+        for name in names:
+            self.volumes.unmount(node, name)
+            self.volumes.mount(node, name)
+
+    # ---- questions
+
+    async def ask(self, query: Json) -> Json:
+        """Answer a query; fields of a Reading, and "code" for a command."""
+        node = self.node(query["node"]) if "node" in query else None
+        kind = query["kind"]
+        if kind == "netfilter":
+            return {"dump": packed(transport.dump(netlink.NETLINK_NETFILTER, unpacked(query["request"])))}
+        assert node is not None
+        if kind == "node_state":
+            return {"value": node.state}
+        if kind == "reach":
+            value = "source_off" if not node.init else await asking.reach(node.init, query["address"], query["timeout_s"])
+            return {"value": value}
+        if kind == "service":
+            return {"value": self.supervisor.find(node.name, query["service"]).state}
+        if kind == "processes":
+            return {"processes": census.listing(node, self.supervisor.mains(node.name)) if node.init else []}
+        if kind == "process_state":
+            return {"value": _process_state(node, query["process"])}
+        if kind == "pid_file":
+            return {"number": _first_integer(node, query["path"])}
+        if kind == "exec":
+            return await self._exec(query)
+        raise Refused(f"no such question: {kind!r}")
+
+    # ---- ending
+
+    async def end(self) -> list[str]:
+        """End every node and give everything back; what could not be, in words."""
+        trouble: list[str] = []
+        for node in self.nodes.values():
+            if node.init:
+                node.busy = "powering off"
+                names = [v["name"] for v in node.plan["volumes"]]
+                with contextlib.suppress(OSError):
+                    self.volumes.lose_unsynced(node.name, names)  # nobody will read it: do not wait for its flush
+        for node in self.nodes.values():
+            try:
+                if node.init:
+                    await self._kill(node)
+                for volume in node.plan["volumes"]:
+                    self.volumes.unmount(node.name, volume["name"])
+            except (Refused, OSError) as error:
+                trouble.append(f"{node.name}: {error}")
+        if self.cgroup is not None:
+            try:
+                freezer.remove_cgroup(self.cgroup)
+            except OSError as error:
+                trouble.append(f"{self.cgroup}: {error.strerror}")
+        return trouble
+
+
+def _signalled(pid: int, start_ticks: int, number: int) -> bool:
+    """Send the signal to exactly this process; False where it is gone or its number belongs to another by now."""
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return False
+    try:
+        now = census.procfs.stat(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace"))
+        if now.start_ticks != start_ticks:
+            return False
+        signal.pidfd_send_signal(handle, number)
+    except (OSError, ValueError) as error:
+        if isinstance(error, PermissionError):
+            raise Refused(f"process {pid} may not be signalled") from error
+        return False
+    finally:
+        os.close(handle)
+    return True
+
+
+def _process_state(node: Node, wanted: Json) -> str:
+    found = census.find(node, wanted["pid"]) if node.init else None
+    if found is None or found[1].start_ticks != wanted["start_ticks"] or found[1].state in "ZX":
+        return "gone"
+    return "stopped" if found[1].state in "Tt" else "running"
+
+
+def _first_integer(node: Node, path: str) -> int | None:
+    if not node.init:
+        return None
+    try:
+        # the node's root, followed through its own symbolic links only as far as the kernel does for /proc/PID/root
+        text = Path(f"/proc/{node.init}/root{path}").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    words = text.split()
+    return int(words[0]) if words and words[0].lstrip("-").isdigit() else None
+
+
+def prepare_directories(directory: str) -> None:
+    """In the holder's own mount namespace: its /proc, and the tmpfs that holds the nodes' disks."""
+    syscalls.mount("none", "/", flags=syscalls.MS_REC | syscalls.MS_SLAVE)
+    syscalls.mount("proc", "/proc", "proc", syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC)
+    for name in ("disks", "inside", "volumes"):
+        os.makedirs(f"{directory}/{name}", exist_ok=True)
+    syscalls.mount("tmpfs", f"{directory}/disks", "tmpfs", 0, "mode=755")

@@ -1,0 +1,306 @@
+"""One node: how its namespaces come to be, and how to run something inside them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NoReturn
+
+from chaoskit.backends.namespace import syscalls, transport
+from chaoskit.backends.namespace.processes import forked
+from chaoskit.backends.namespace.rootfs import Root
+from chaoskit.backends.namespace.wire import Blueprint, FileJson, NodeJson, Refused, unpacked
+from chaoskit.linux import netlink, procfs
+
+SWITCH_FD = 9
+"""In a process that builds a node: the switch's network namespace. The cable messages name this number."""
+
+_NAMESPACES = (
+    syscalls.CLONE_NEWNS | syscalls.CLONE_NEWNET | syscalls.CLONE_NEWUTS | syscalls.CLONE_NEWIPC | syscalls.CLONE_NEWPID
+)
+_ENTER = (
+    ("pid", syscalls.CLONE_NEWPID),
+    ("uts", syscalls.CLONE_NEWUTS),
+    ("ipc", syscalls.CLONE_NEWIPC),
+    ("net", syscalls.CLONE_NEWNET),
+    ("mnt", syscalls.CLONE_NEWNS),
+)
+
+
+@dataclass
+class Node:
+    """What the holder knows about a node."""
+
+    plan: NodeJson
+    cgroup: Path | None
+    init: int = 0
+    """Its PID 1, as the holder numbers it; 0 while it is off."""
+    pid_namespace: str = ""
+    frozen: bool = False
+    busy: str = ""
+    """"booting" or "powering off" while that goes on."""
+    already_stopped: set[int] = field(default_factory=set)
+    """Processes that were stopped before a freeze by signals: thawing must leave them alone."""
+
+    @property
+    def name(self) -> str:
+        return self.plan["name"]
+
+    @property
+    def state(self) -> str:
+        if not self.init:
+            return "off"
+        return "frozen" if self.frozen else "up"
+
+
+def start_building(lab: Blueprint, node: Node, switch: int, report: int, *, rootless: bool) -> int:
+    """Fork the child that builds the node; its words come on the pipe `report`, its number is returned.
+
+    It writes `pid N` (the node's PID 1, in the holder's view), then `ready`, or `error TEXT`.
+    """
+
+    def body() -> int:
+        try:
+            os.dup2(switch, SWITCH_FD)
+            if node.cgroup is not None:
+                (node.cgroup / "cgroup.procs").write_text("0")
+            syscalls.unshare(_NAMESPACES)
+        except OSError as error:
+            os.write(report, f"error {error}\n".encode())
+            return 1
+        init = os.fork()
+        if init == 0:
+            _be_init(lab, node, report, rootless=rootless)
+        os.write(report, f"pid {init}\n".encode())
+        return 0
+
+    return forked(body, keep=[report, switch])
+
+
+def _be_init(lab: Blueprint, node: Node, report: int, *, rootless: bool) -> NoReturn:
+    """Build the node from inside, then be its PID 1: it reaps, and does nothing else."""
+    try:
+        syscalls.name_process("init")
+        syscalls.set_host_name(node.name)
+        syscalls.mount("none", "/", flags=syscalls.MS_REC | syscalls.MS_PRIVATE)
+        transport.send_batch(netlink.NETLINK_ROUTE, unpacked(node.plan["cables"]))
+        root = Root(lab, node.plan, rootless=rootless)
+        first = root.first_boot
+        root.build()
+        furnish(node.plan, single_user=rootless and is_single_user(), first_boot=first)
+        os.umask(0o022)
+        os.setsid()
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps whatever this process inherits
+        null = os.open("/dev/null", os.O_RDWR)
+        for number in (0, 1, 2):
+            os.dup2(null, number)
+        os.write(report, b"ready\n")
+        syscalls.close_all_but(())
+    except BaseException as error:  # noqa: BLE001 - reported to the holder, which fails the boot with it
+        with contextlib.suppress(OSError):
+            os.write(report, f"error {type(error).__name__}: {error}\n".encode())
+        os._exit(1)
+    while True:
+        signal.pause()
+
+
+def is_single_user() -> bool:
+    """Whether this user namespace knows uid 0 only."""
+    lines = [line.split() for line in Path("/proc/self/uid_map").read_text(encoding="ascii").splitlines()]
+    return sum(int(line[2]) for line in lines) == 1
+
+
+def furnish(plan: NodeJson, *, single_user: bool, first_boot: bool) -> None:
+    """Volumes' owners, users' homes and the services' files, from inside the node."""
+    accounts = procfs.accounts(Path("/etc/passwd").read_text(encoding="utf-8", errors="surrogateescape"))
+
+    def give(path: str, owner: str) -> None:
+        account = accounts.get(owner)
+        if account is None:
+            raise Refused(f"{plan['name']}: no user {owner!r} for {path}")
+        if not single_user:
+            os.chown(path, account.user_id, account.group_id)
+
+    if first_boot:
+        for volume in plan["volumes"]:
+            give(volume["mount"], volume["owner"])
+        for user in sorted({s["user"] for s in plan["services"]} - {"root"}):
+            home = accounts[user].home
+            if not os.path.isdir(home) and home not in ("/nonexistent", "/"):
+                os.makedirs(home)
+                give(home, user)
+    for service in plan["services"]:
+        for file in service["files"]:
+            _put(file, give)
+
+
+def _put(file: FileJson, give: Callable[[str, str], None]) -> None:
+    """Write a file unless it is there: what a fault changed in it survives a reboot. New directories are its owner's."""
+    path = file["path"]
+    if os.path.lexists(path):
+        return
+    missing = []
+    parent = os.path.dirname(path)
+    while not os.path.isdir(parent):
+        missing.append(parent)
+        parent = os.path.dirname(parent)
+    for directory in reversed(missing):
+        os.mkdir(directory, 0o755)
+        give(directory, file["owner"])
+    with open(path, "w", encoding="utf-8") as out:
+        out.write(file["content"])
+    os.chmod(path, file["mode"])
+    give(path, file["owner"])
+
+
+@contextlib.contextmanager
+def network_of(init: int) -> Iterator[None]:
+    """The calling thread is in a node's network namespace: sockets made meanwhile belong to it for good."""
+    home = os.open("/proc/self/ns/net", os.O_RDONLY)
+    try:
+        away = os.open(f"/proc/{init}/ns/net", os.O_RDONLY)
+        try:
+            syscalls.setns(away, syscalls.CLONE_NEWNET)
+        finally:
+            os.close(away)
+        try:
+            yield
+        finally:
+            syscalls.setns(home, syscalls.CLONE_NEWNET)
+    finally:
+        os.close(home)
+
+
+@dataclass(frozen=True)
+class Command:
+    """Something to run in a node."""
+
+    argv: list[str]
+    user: str
+    env: dict[str, str]
+    directory: str = "/"
+    path: str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def start_in_node(node: Node, command: Command, output: int, *, cgroup: Path | None = None) -> int:
+    """Start a command in a node; both its outputs go to the descriptor `output`. Its number, in the holder's view.
+
+    The child that enters exits at once, so the command becomes the holder's own child. Without `cgroup` it stays out of the
+    node's, and so runs in a frozen node too. Refused where the namespaces cannot be entered.
+    """
+    if not node.init:
+        raise Refused(f"{node.name} is off")
+    reader, writer = os.pipe()
+
+    def enter() -> int:
+        try:
+            if cgroup is not None:
+                (cgroup / "cgroup.procs").write_text("0")
+            null = os.open("/dev/null", os.O_RDWR)
+            os.dup2(null, 0)
+            os.dup2(output, 1)
+            os.dup2(output, 2)
+            opened = [(os.open(f"/proc/{node.init}/ns/{name}", os.O_RDONLY), kind) for name, kind in _ENTER]
+            for fd, kind in opened:
+                syscalls.setns(fd, kind)
+        except OSError as error:
+            os.write(writer, f"error {error}".encode())
+            return 1
+        pid = os.fork()
+        if pid == 0:
+            syscalls.close_all_but(())
+            _become(command)
+        os.write(writer, f"pid {pid}".encode())
+        return 0
+
+    entering = forked(enter, keep=[writer, output])
+    os.close(writer)
+    try:
+        said = os.read(reader, 4096).decode("utf-8", "replace")
+    finally:
+        os.close(reader)
+    _wait_for_handover(entering)
+    if not said.startswith("pid "):
+        raise Refused(f"cannot enter {node.name}", said)
+    return int(said[4:])
+
+
+def _wait_for_handover(entering: int) -> None:
+    """The command is the holder's child only once the one that started it has ended."""
+    deadline = time.monotonic() + 2.0
+    while time.monotonic() < deadline:
+        try:
+            ended, _ = os.waitpid(entering, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if ended:
+            return
+        time.sleep(0.0002)
+
+
+def _become(command: Command) -> NoReturn:
+    """Take the user's identity and execute; 126 or 127 with a sentence where that fails."""
+    try:
+        os.setsid()
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        os.umask(0o022)
+        passwd = Path("/etc/passwd").read_text(encoding="utf-8", errors="surrogateescape")
+        account = procfs.accounts(passwd).get(command.user)
+        if account is None:
+            print(f"chaoskit: there is no user {command.user!r} on this node", file=sys.stderr, flush=True)
+            os._exit(126)
+        assume(account)
+        env = {
+            "PATH": command.path,
+            "HOME": account.home,
+            "USER": account.name,
+            "LOGNAME": account.name,
+            "SHELL": "/bin/sh",
+            "LANG": "C.UTF-8",
+            **command.env,
+        }
+        os.chdir(command.directory)
+        os.execvpe(command.argv[0], command.argv, env)
+    except BaseException as error:  # noqa: BLE001 - this child only reports
+        print(f"chaoskit: cannot run {command.argv[0]!r}: {error}", file=sys.stderr, flush=True)
+    os._exit(127)
+
+
+def assume(account: procfs.Account) -> None:
+    """Become this user. Where only uid 0 exists, a nested user namespace shows it under the account's number."""
+    if account.user_id == 0:
+        return
+    if is_single_user():
+        syscalls.unshare(syscalls.CLONE_NEWUSER)
+        for name, text in (
+            ("setgroups", "deny"),
+            ("uid_map", f"{account.user_id} 0 1"),
+            ("gid_map", f"{account.group_id} 0 1"),
+        ):
+            Path(f"/proc/self/{name}").write_text(text, encoding="ascii")
+        return
+    group = Path("/etc/group").read_text(encoding="utf-8", errors="surrogateescape")
+    os.setgroups([account.group_id, *procfs.supplementary_groups(group, account.name)])
+    os.setgid(account.group_id)
+    os.setuid(account.user_id)
+
+
+def echo_socket(init: int) -> socket.socket:
+    """A non-blocking raw ICMP socket in a node's network."""
+    with network_of(init):
+        made = socket.socket(socket.AF_INET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.IPPROTO_ICMP)
+    return made
+
+
+def stream_socket(init: int) -> socket.socket:
+    """A non-blocking TCP socket in a node's network."""
+    with network_of(init):
+        made = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    return made

@@ -1,0 +1,201 @@
+"""A node's view of the file system: overlays over the host's directories, and everything that must be its own.
+
+The node's disk (each overlay's upper directory) lies on a tmpfs of the lab, so it outlives a power cycle of the node and
+ends with the lab. The host's files are never written.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Iterable, Sequence
+from hashlib import sha256
+from pathlib import Path
+
+from chaoskit.backends.namespace import syscalls
+from chaoskit.backends.namespace.wire import Blueprint, NodeJson, TreeJson
+from chaoskit.linux import procfs
+
+SYSTEM_DIRECTORIES = ("/usr", "/etc", "/var", "/opt", "/srv", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+_DISK_KINDS = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "zfs", "bcachefs"})
+_DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
+_VAR_SKELETON = ("lib", "log", "cache", "spool", "opt", "local")
+
+
+def host_trees(mountinfo: str, programs: Iterable[str]) -> list[str]:
+    """The host directories that a node sees, parents before children: the system's, and those that hold `programs`.
+
+    `programs`: the interpreter's prefixes and the package itself. Separate file systems below a system directory are named
+    too, because an overlay does not see through mount points.
+    """
+    trees = [path for path in SYSTEM_DIRECTORIES if os.path.isdir(path) and not os.path.islink(path)]
+    for program in sorted({os.path.realpath(p) for p in programs}):
+        if program != "/" and os.path.isdir(program) and not _covered(program, trees):
+            trees.append(program)
+    for mounted in procfs.mounts(mountinfo):
+        if mounted.kind in _DISK_KINDS and mounted.point not in trees and _covered(mounted.point, trees):
+            if os.path.isdir(mounted.point) and "/docker/" not in mounted.point and "/containers/" not in mounted.point:
+                trees.append(mounted.point)
+    return sorted(trees)
+
+
+def _covered(path: str, trees: Sequence[str]) -> bool:
+    return any(path == tree or path.startswith(f"{tree}/") for tree in trees)
+
+
+def interpreter_directories() -> list[str]:
+    """Where the running Python, its environment and chaoskit itself live."""
+    import chaoskit
+
+    package = str(Path(chaoskit.__file__).resolve().parent)
+    return [sys.prefix, sys.base_prefix, os.path.dirname(os.path.realpath(sys.executable)), package]
+
+
+def root_links() -> dict[str, str]:
+    """The host's top-level symbolic links, such as /bin -> usr/bin."""
+    return {entry.path: os.readlink(entry.path) for entry in os.scandir("/") if entry.is_symlink()}
+
+
+def escaped(path: str) -> str:
+    """A path as overlayfs options want it."""
+    return path.replace("\\", "\\\\").replace(",", "\\,").replace(":", "\\:")
+
+
+class Root:
+    """Builds one node's root, inside its own mount namespace, and makes it `/`."""
+
+    def __init__(self, lab: Blueprint, node: NodeJson, *, rootless: bool) -> None:
+        self.lab, self.node, self.rootless = lab, node, rootless
+        self.disk = f"{lab['directory']}/disks/{node['name']}"
+        self.path = f"{self.disk}/root"
+        self.first_boot = not os.path.isdir(self.path)
+
+    def build(self) -> None:
+        os.makedirs(self.path, mode=0o755, exist_ok=True)
+        syscalls.bind(self.path, self.path)
+        for link, target in self.lab["links"].items():
+            if not os.path.lexists(self.path + link):
+                os.symlink(target, self.path + link)
+        for number, tree in enumerate(self.lab["trees"]):
+            self._overlay(number, tree)
+        self._own_mounts()
+        for volume in self.node["volumes"]:
+            target = self.path + volume["mount"]
+            os.makedirs(target, exist_ok=True)
+            syscalls.bind(f"{self.lab['directory']}/volumes/{self.node['name']}.{volume['name']}", target)
+        os.chdir(self.path)
+        syscalls.pivot_root(".", ".")
+        syscalls.unmount(".", detach=True)
+        os.chdir("/")
+
+    def _overlay(self, number: int, tree: TreeJson) -> None:
+        upper, work, target = f"{self.disk}/upper{number}", f"{self.disk}/work{number}", self.path + tree["path"]
+        if not os.path.isdir(upper):
+            os.mkdir(upper)
+            os.chmod(upper, stat.S_IMODE(os.stat(tree["lower"][0]).st_mode) | 0o055)
+            os.mkdir(work)
+            self._prepare(tree, upper)
+        os.makedirs(target, mode=0o755, exist_ok=True)
+        lower = ":".join(escaped(path) for path in tree["lower"])
+        options = f"lowerdir={lower},upperdir={escaped(upper)},workdir={escaped(work)}"
+        syscalls.mount("overlay", target, "overlay", 0, options + (",userxattr" if self.rootless else ""))
+
+    def _prepare(self, tree: TreeJson, upper: str) -> None:
+        """Before the overlay is mounted: a rootless node cannot copy up what belongs to users it does not have."""
+        if tree["path"] == "/etc":
+            self._configuration(tree, upper)
+        if self.rootless:
+            wanted = [f["path"] for s in self.node["services"] for f in s["files"]]
+            parents = [os.path.dirname(path) for path in wanted] + [v["mount"] for v in self.node["volumes"]]
+            if tree["path"] == "/var":
+                parents += [f"/var/{name}" for name in _VAR_SKELETON]
+                self._skeleton("/var", "/var/tmp", upper, 0o1777)
+            for parent in parents:
+                self._skeleton(tree["path"], parent, upper, 0o755)
+
+    def _skeleton(self, tree: str, path: str, upper: str, mode: int) -> None:
+        if not path.startswith(f"{tree}/"):
+            return
+        so_far = upper
+        for part in path[len(tree) + 1 :].split("/"):
+            so_far = f"{so_far}/{part}"
+            if not os.path.isdir(so_far):
+                os.mkdir(so_far)
+                os.chmod(so_far, mode)
+
+    def _configuration(self, tree: TreeJson, upper: str) -> None:
+        name = self.node["name"]
+        _write(f"{upper}/hosts", self.lab["hosts"])
+        _write(f"{upper}/hostname", f"{name}\n")
+        _write(f"{upper}/resolv.conf", "# this lab has no name server; names are in /etc/hosts\n")
+        _write(f"{upper}/machine-id", sha256(f"{self.lab['lab_id']}/{name}".encode()).hexdigest()[:32] + "\n")
+        passwd, group = (_first_text(tree["lower"], file) for file in ("passwd", "group"))
+        users, groups = with_accounts(passwd, group, self.lab["users"])
+        _write(f"{upper}/passwd", users)
+        _write(f"{upper}/group", groups)
+
+    def _own_mounts(self) -> None:
+        for name in ("proc", "sys", "dev", "run", "tmp", "home", "root", "mnt", "media"):
+            os.makedirs(f"{self.path}/{name}", mode=0o700 if name == "root" else 0o755, exist_ok=True)
+        if _covered_any("/root", (tree["path"] for tree in self.lab["trees"])):
+            os.chmod(f"{self.path}/root", 0o711)
+        syscalls.mount("proc", f"{self.path}/proc", "proc", syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC)
+        flags = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC | syscalls.MS_RDONLY
+        syscalls.mount("sysfs", f"{self.path}/sys", "sysfs", flags)
+        syscalls.mount("tmpfs", f"{self.path}/dev", "tmpfs", syscalls.MS_NOSUID, "mode=755")
+        syscalls.mount("tmpfs", f"{self.path}/run", "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, "mode=755")
+        syscalls.mount("tmpfs", f"{self.path}/tmp", "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, "mode=1777")
+        os.mkdir(f"{self.path}/run/lock")
+        os.chmod(f"{self.path}/run/lock", 0o1777)
+        self._devices()
+
+    def _devices(self) -> None:
+        dev = f"{self.path}/dev"
+        for name in _DEVICES:
+            os.close(os.open(f"{dev}/{name}", os.O_CREAT | os.O_WRONLY, 0o666))
+            syscalls.bind(f"/dev/{name}", f"{dev}/{name}")
+        for directory, mode in (("pts", 0o755), ("shm", 0o1777)):
+            os.mkdir(f"{dev}/{directory}")
+            os.chmod(f"{dev}/{directory}", mode)
+        options = "newinstance,ptmxmode=0666,mode=0620"
+        syscalls.mount("devpts", f"{dev}/pts", "devpts", syscalls.MS_NOSUID | syscalls.MS_NOEXEC, options)
+        os.symlink("pts/ptmx", f"{dev}/ptmx")
+        os.symlink("/proc/self/fd", f"{dev}/fd")
+        for number, name in enumerate(("stdin", "stdout", "stderr")):
+            os.symlink(f"/proc/self/fd/{number}", f"{dev}/{name}")
+
+
+def _covered_any(prefix: str, paths: Iterable[str]) -> bool:
+    return any(path == prefix or path.startswith(f"{prefix}/") for path in paths)
+
+
+def with_accounts(passwd: str, group: str, users: Iterable[str]) -> tuple[str, str]:
+    """The two files' text with an account, and a group of the same name, for every user that is missing."""
+    for user in users:
+        known = procfs.accounts(passwd)
+        if user in known:
+            continue
+        group_ids = {int(f[2]): f[0] for f in (line.split(":") for line in group.splitlines()) if len(f) > 2 and f[2].isdigit()}
+        existing = [number for number, name in group_ids.items() if name == user]
+        number = procfs.free_id({a.user_id for a in known.values()} | set(group_ids))
+        group_id = existing[0] if existing else number
+        passwd = f"{passwd.rstrip()}\n{user}:x:{number}:{group_id}:{user}:/var/lib/{user}:/bin/sh\n".lstrip("\n")
+        if not existing:
+            group = f"{group.rstrip()}\n{user}:x:{group_id}:\n".lstrip("\n")
+    return passwd, group
+
+
+def _first_text(directories: Sequence[str], name: str) -> str:
+    for directory in directories:
+        try:
+            return Path(directory, name).read_text(encoding="utf-8", errors="surrogateescape")
+        except FileNotFoundError:
+            continue
+    return ""
+
+
+def _write(path: str, text: str) -> None:
+    with open(path, "w", encoding="utf-8", errors="surrogateescape") as file:
+        file.write(text)
+    os.chmod(path, 0o644)

@@ -1,0 +1,196 @@
+"""A lab's files, and the traces by which a lab is found, ended and swept from outside, whatever moment it died at."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import stat
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from chaoskit.backends.namespace.freezer import cgroup_parents, lab_cgroup_name, remove_cgroup
+from chaoskit.backends.namespace.identity import start_ticks
+from chaoskit.backends.namespace.volumes import attached_loops
+
+_GONE_WITHIN_S = 10.0
+_PREFIX = lab_cgroup_name("")
+
+
+def state_directory() -> Path:
+    """Where chaoskit keeps its labs: $CHAOSKIT_STATE, or a directory of this user's own under /var/tmp."""
+    given = os.environ.get("CHAOSKIT_STATE")
+    return Path(given) if given else Path(f"/var/tmp/chaoskit-{os.getuid()}")
+
+
+def make_private(directory: Path) -> Path:
+    """Create a directory that is ours alone. PermissionError where somebody else's stands in its place."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = directory.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise PermissionError(13, f"{directory} belongs to another user: set CHAOSKIT_STATE to a directory of your own")
+    return directory
+
+
+@dataclass(frozen=True)
+class LabFiles:
+    """The directory of one lab."""
+
+    lab_id: str
+
+    @property
+    def directory(self) -> Path:
+        return state_directory() / "labs" / self.lab_id
+
+    @property
+    def record(self) -> Path:
+        return self.directory / "lab.json"
+
+    def write(self, **fields: Any) -> None:
+        """Replace lab.json in one act."""
+        beside = self.directory / "lab.json.new"
+        beside.write_text(json.dumps(fields), encoding="utf-8")
+        beside.replace(self.record)
+
+    def read(self) -> dict[str, Any]:
+        """lab.json, or nothing where the lab died before it was written."""
+        try:
+            found: dict[str, Any] = json.loads(self.record.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return found
+
+    def log_tail(self) -> str:
+        """The end of the holder's own log."""
+        try:
+            return "\n".join((self.directory / "holder.log").read_text(encoding="utf-8", errors="replace").splitlines()[-20:])
+        except OSError:
+            return ""
+
+
+def labs_on_disk() -> list[str]:
+    try:
+        return sorted(entry.name for entry in os.scandir(state_directory() / "labs") if entry.is_dir())
+    except FileNotFoundError:
+        return []
+
+
+def labs_in_cgroups() -> list[str]:
+    """Lab ids that have a cgroup of ours."""
+    found = set()
+    for parent in cgroup_parents():
+        with contextlib.suppress(OSError):
+            found |= {e.name[len(_PREFIX) :] for e in os.scandir(parent) if e.is_dir() and e.name.startswith(_PREFIX)}
+    return sorted(found)
+
+
+def alive(pid: int, ticks: int) -> bool:
+    """Whether exactly this process still runs."""
+    return start_ticks(pid) == ticks
+
+
+def processes_of(lab_id: str) -> list[int]:
+    """This machine's processes that carry the lab's id on their command line: keeper, holder, nodes' first processes."""
+    wanted = f"--lab={lab_id}".encode()
+    found = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit() and int(entry) != os.getpid():
+            with contextlib.suppress(OSError):
+                if wanted in Path(f"/proc/{entry}/cmdline").read_bytes().split(b"\0"):
+                    found.append(int(entry))
+    return found
+
+
+def labs_in_processes() -> list[str]:
+    """Lab ids on the command lines of this machine's holders."""
+    found = set()
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            with contextlib.suppress(OSError):
+                words = Path(f"/proc/{entry}/cmdline").read_bytes().split(b"\0")
+                if b"chaoskit.backends.namespace.holder" in words:
+                    found |= {w[6:].decode("utf-8", "replace") for w in words if w.startswith(b"--lab=")}
+    return sorted(found)
+
+
+def remnants(files: LabFiles) -> Iterator[str]:
+    """What there is of a lab apart from its files, for people."""
+    if found := processes_of(files.lab_id):
+        yield f"processes {', '.join(map(str, found))}"
+    if loops := attached_loops(str(files.directory)):
+        yield f"loop devices {', '.join(loops)}"
+    for group in _cgroups(files.lab_id):
+        yield f"cgroup {group}"
+
+
+def _cgroups(lab_id: str) -> list[Path]:
+    return [group for parent in cgroup_parents() if (group := parent / lab_cgroup_name(lab_id)).is_dir()]
+
+
+def kill_processes(lab_id: str) -> list[str]:
+    """SIGKILL to every process that carries the lab's id, each held by a handle so that no other is hit."""
+    trouble = []
+    for pid in processes_of(lab_id):
+        try:
+            handle = os.pidfd_open(pid)
+        except ProcessLookupError:
+            continue
+        try:
+            if pid in processes_of(lab_id):
+                signal.pidfd_send_signal(handle, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+        except PermissionError:
+            trouble.append(f"process {pid} belongs to another user")
+        finally:
+            os.close(handle)
+    return trouble
+
+
+def wait_until_gone(files: LabFiles) -> list[str]:
+    """Wait for the end of a lab that was told to end, killing what outstays it, then remove its traces; what is left."""
+    deadline = time.monotonic() + _GONE_WITHIN_S
+    killing_from = time.monotonic() + _GONE_WITHIN_S / 2
+    trouble: list[str] = []
+    pause_s = 0.001
+    while processes_of(files.lab_id) and time.monotonic() < deadline:
+        if time.monotonic() > killing_from:
+            trouble = kill_processes(files.lab_id)
+        _collect_child(files)
+        time.sleep(pause_s)
+        pause_s = min(pause_s * 1.5, 0.05)
+    _collect_child(files)
+    while attached_loops(str(files.directory)) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    for group in _cgroups(files.lab_id):
+        _remove_when_empty(group, deadline)
+    left = [*trouble, *remnants(files)]
+    if not left:
+        shutil.rmtree(files.directory, ignore_errors=True)
+        if files.directory.exists():
+            left.append(f"files {files.directory}")
+    return left
+
+
+def _collect_child(files: LabFiles) -> None:
+    """The keeper is this process's child if this process made the lab: collect it, or it stays as a zombie."""
+    keeper = files.read().get("keeper")
+    if keeper:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(keeper[0], os.WNOHANG)
+
+
+def _remove_when_empty(group: Path, deadline: float) -> None:
+    while True:
+        try:
+            remove_cgroup(group)
+            return
+        except OSError:
+            if time.monotonic() > deadline:
+                return  # `remnants` reports it
+            time.sleep(0.005)

@@ -1,0 +1,181 @@
+"""The system calls that Python 3.11 does not offer: namespaces, mounts, loop devices. Each raises OSError with what was tried."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import os
+import struct
+from collections.abc import Iterable, Iterator
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+CLONE_NEWNS = 0x00020000
+CLONE_NEWCGROUP = 0x02000000
+CLONE_NEWUTS = 0x04000000
+CLONE_NEWIPC = 0x08000000
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWPID = 0x20000000
+CLONE_NEWNET = 0x40000000
+
+MS_RDONLY = 0x1
+MS_NOSUID = 0x2
+MS_NODEV = 0x4
+MS_NOEXEC = 0x8
+MS_REMOUNT = 0x20
+MS_BIND = 0x1000
+MS_REC = 0x4000
+MS_PRIVATE = 0x40000
+MS_SLAVE = 0x80000
+MNT_DETACH = 2
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_NAME = 15
+_SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41, "ppc64le": 203, "s390x": 217, "armv7l": 218, "i686": 217}
+
+_LOOP_SET_FD = 0x4C00
+_LOOP_SET_STATUS64 = 0x4C04
+_LOOP_CONFIGURE = 0x4C0A
+_LOOP_CTL_GET_FREE = 0x4C82
+_LO_FLAGS_AUTOCLEAR = 4
+_EXT4_IOC_SHUTDOWN = 0x8004587D
+_EXT4_GOING_FLAGS_NOLOGFLUSH = 2
+
+
+def _check(result: int, what: str) -> None:
+    if result != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"{what}: {os.strerror(code)}")
+
+
+def unshare(flags: int) -> None:
+    _check(_libc.unshare(ctypes.c_int(flags)), f"unshare({flags:#x})")
+
+
+def setns(fd: int, kind: int = 0) -> None:
+    _check(_libc.setns(ctypes.c_int(fd), ctypes.c_int(kind)), f"setns(kind {kind:#x})")
+
+
+def mount(source: str, target: str, kind: str = "", flags: int = 0, options: str = "") -> None:
+    result = _libc.mount(
+        source.encode(),
+        target.encode(),
+        kind.encode() if kind else None,
+        ctypes.c_ulong(flags),
+        options.encode() if options else None,
+    )
+    _check(result, f"mount {kind or 'bind'} {source} on {target} ({options or hex(flags)})")
+
+
+def bind(source: str, target: str) -> None:
+    mount(source, target, flags=MS_BIND)
+
+
+def unmount(target: str, *, detach: bool = False) -> None:
+    _check(_libc.umount2(target.encode(), MNT_DETACH if detach else 0), f"umount {target}")
+
+
+def pivot_root(new: str, old: str) -> None:
+    number = _SYS_PIVOT_ROOT.get(os.uname().machine)
+    if number is None:
+        raise OSError(38, f"pivot_root on {os.uname().machine}: its system call number is not known here")
+    _check(_libc.syscall(ctypes.c_long(number), new.encode(), old.encode()), f"pivot_root({new})")
+
+
+def die_with_parent() -> None:
+    """SIGKILL for this process when the one that forked it ends."""
+    _check(_libc.prctl(_PR_SET_PDEATHSIG, 9, 0, 0, 0), "prctl(PR_SET_PDEATHSIG)")
+
+
+def name_process(name: str) -> None:
+    """Sets the name that ps shows, cut at 15 bytes."""
+    _check(_libc.prctl(_PR_SET_NAME, name.encode()[:15], 0, 0, 0), "prctl(PR_SET_NAME)")
+
+
+def set_host_name(name: str) -> None:
+    encoded = name.encode()
+    _check(_libc.sethostname(encoded, ctypes.c_size_t(len(encoded))), f"sethostname({name})")
+
+
+def sync_filesystem(path: str) -> None:
+    """Everything written so far to this path's file system is on its disk."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        _check(_libc.syncfs(ctypes.c_int(fd)), f"syncfs({path})")
+    finally:
+        os.close(fd)
+
+
+def shut_down_ext4(path: str) -> None:
+    """Every operation on the file system fails from now on, and what was not flushed is lost (power loss)."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.ioctl(fd, _EXT4_IOC_SHUTDOWN, struct.pack("I", _EXT4_GOING_FLAGS_NOLOGFLUSH))
+    finally:
+        os.close(fd)
+
+
+@contextlib.contextmanager
+def loop_device(image: str, nodes: str) -> Iterator[str]:
+    """A loop device over a file, which the kernel frees at its last close: mount it before this ends.
+
+    `nodes`: a directory where a device node may be made, for machines whose /dev lacks it.
+    """
+    control = os.open("/dev/loop-control", os.O_RDWR)
+    backing = os.open(image, os.O_RDWR)
+    loop = -1
+    try:
+        for _ in range(32):
+            number = fcntl.ioctl(control, _LOOP_CTL_GET_FREE)
+            path = _loop_node(number, nodes)
+            loop = os.open(path, os.O_RDWR)
+            if _configured(loop, backing):
+                break
+            os.close(loop)  # another process took it between the two calls
+            loop = -1
+        if loop < 0:
+            raise OSError(16, f"no free loop device for {image} after 32 attempts")
+        yield path
+    finally:
+        for fd in (loop, backing, control):
+            if fd >= 0:
+                os.close(fd)
+
+
+def _loop_node(number: int, nodes: str) -> str:
+    path = f"/dev/loop{number}"
+    if os.path.exists(path):
+        return path
+    path = f"{nodes}/loop{number}"
+    if not os.path.exists(path):
+        os.mknod(path, 0o600 | 0o060000, os.makedev(7, number))
+    return path
+
+
+def _configured(loop: int, backing: int) -> bool:
+    """Attaches the file with AUTOCLEAR; False where the device was taken meanwhile."""
+    info = bytearray(232)
+    struct.pack_into("=I", info, 52, _LO_FLAGS_AUTOCLEAR)
+    try:
+        fcntl.ioctl(loop, _LOOP_CONFIGURE, struct.pack("=II", backing, 0) + bytes(info) + bytes(64))
+    except OSError as error:
+        if error.errno == 16:
+            return False
+        if error.errno not in (22, 25):
+            raise
+        fcntl.ioctl(loop, _LOOP_SET_FD, backing)  # Linux before 5.8
+        fcntl.ioctl(loop, _LOOP_SET_STATUS64, bytes(info))
+    return True
+
+
+def close_all_but(keep: Iterable[int]) -> None:
+    """Closes every descriptor above 2 except these; a forked child must not hold its parent's sockets open."""
+    previous = 2
+    for fd in sorted({*keep, _HIGHEST_FD}):
+        if fd > previous + 1:
+            os.closerange(previous + 1, fd)
+        previous = max(previous, fd)
+
+
+_HIGHEST_FD = 1 << 20

@@ -1,0 +1,84 @@
+"""A node's private volumes, in the holder's mount namespace: ext4 on a loop device as root, a plain directory otherwise."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+
+from chaoskit.backends.namespace import syscalls
+from chaoskit.backends.namespace.wire import VolumeJson
+
+MKFS_FILE_SYSTEM = ("mkfs.ext4", "-q", "-F", "-m", "0", "-O", "^resize_inode", "-E", "lazy_itable_init=1,lazy_journal_init=1,nodiscard")
+_MKFS_PATH = "/usr/sbin:/sbin:/usr/bin:/bin"
+
+
+class Volumes:
+    """The volumes of one lab. Methods that block are meant for a forked child; they raise OSError or RuntimeError."""
+
+    def __init__(self, directory: str, *, loop_backed: bool) -> None:
+        self._directory = Path(directory, "volumes")
+        self._nodes = f"{directory}/disks"
+        self.loop_backed = loop_backed
+
+    def place(self, node: str, volume: str) -> Path:
+        """Where the volume is seen in the holder's mount namespace."""
+        return self._directory / f"{node}.{volume}"
+
+    def _image(self, node: str, volume: str) -> Path:
+        return self._directory / f"{node}.{volume}.img"
+
+    def make(self, node: str, volume: VolumeJson) -> None:
+        """Create the volume, empty."""
+        place = self.place(node, volume["name"])
+        place.mkdir(parents=True, exist_ok=True)
+        if not self.loop_backed:
+            return
+        image = self._image(node, volume["name"])
+        with image.open("wb") as file:
+            file.truncate(max(volume["size_bytes"], 2 << 20))
+        made = subprocess.run(
+            [*MKFS_FILE_SYSTEM, str(image)], capture_output=True, text=True, check=False, timeout=60, env={"PATH": _MKFS_PATH}
+        )
+        if made.returncode != 0:
+            raise RuntimeError(f"mkfs.ext4 {image}: exit code {made.returncode}: {made.stderr.strip()}")
+        self.mount(node, volume["name"])
+        with contextlib.suppress(FileNotFoundError):
+            (place / "lost+found").rmdir()  # initdb and its like refuse a directory that is not empty
+
+    def mount(self, node: str, volume: str) -> None:
+        """Mount what was unmounted; the journal is replayed. Nothing for a plain directory."""
+        if self.loop_backed:
+            with syscalls.loop_device(str(self._image(node, volume)), self._nodes) as device:
+                syscalls.mount(device, str(self.place(node, volume)), "ext4", syscalls.MS_NODEV, "errors=continue")
+
+    def lose_unsynced(self, node: str, volumes: Iterable[str]) -> None:
+        """From now on every access fails, and what was not flushed is gone."""
+        if self.loop_backed:
+            for volume in volumes:
+                syscalls.shut_down_ext4(str(self.place(node, volume)))
+
+    def unmount(self, node: str, volume: str) -> None:
+        """Take it away; the loop device frees itself. Nothing where it is not mounted."""
+        if self.loop_backed and os.path.ismount(self.place(node, volume)):
+            syscalls.unmount(str(self.place(node, volume)))
+
+    def flush(self, node: str, volumes: Iterable[str]) -> None:
+        """Everything written so far is on disk."""
+        for volume in volumes:
+            syscalls.sync_filesystem(str(self.place(node, volume)))
+
+
+def attached_loops(directory: str) -> list[str]:
+    """Loop devices of this machine that are backed by files under `directory`."""
+    found = []
+    for entry in Path("/sys/block").glob("loop*"):
+        try:
+            backing = (entry / "loop" / "backing_file").read_text(encoding="utf-8").strip()
+        except OSError:
+            continue
+        if backing.removesuffix(" (deleted)").startswith(f"{directory}/"):
+            found.append(f"/dev/{entry.name}")
+    return sorted(found)

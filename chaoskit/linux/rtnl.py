@@ -1,0 +1,145 @@
+"""Messages that wire a lab: bridges, veth pairs, addresses, and the state of a switch's ports. Pure: bytes out, nothing sent.
+
+Every interface gets its index and name from the plan, so that all the messages of a lab are known before it exists, and a
+node's ports are the same after each reboot.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import sys
+from typing import Any
+
+from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
+from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
+
+from chaoskit.linux.netlink import NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST
+
+RTM_NEWLINK = 16
+RTM_DELLINK = 17
+RTM_SETLINK = 19
+RTM_NEWADDR = 20
+
+IFF_UP = 1
+LOOPBACK_INDEX = 1
+
+_NEW = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL
+_SET = NLM_F_REQUEST | NLM_F_ACK
+
+BRIDGE_FIRST_INDEX = 100
+PORT_FIRST_INDEX = 1000
+INTERFACES_PER_NODE = 16
+DEVICE_FIRST_INDEX = 2
+
+
+def bridge_name(network_number: int) -> str:
+    """The switch of a lab's n-th network."""
+    return f"sw{network_number}"
+
+
+def bridge_index(network_number: int) -> int:
+    return BRIDGE_FIRST_INDEX + network_number
+
+
+def bridge_mac(network_number: int) -> str:
+    """Fixed, because a bridge otherwise takes its lowest port's address and changes it when ports come and go."""
+    return f"02:c5:ff:ff:00:{network_number & 0xFF:02x}"
+
+
+def port_name(node_number: int, interface_number: int) -> str:
+    """The switch's end of a node's cable; cut rules match on it."""
+    return f"n{node_number}e{interface_number}"
+
+
+def port_index(node_number: int, interface_number: int) -> int:
+    if interface_number >= INTERFACES_PER_NODE:
+        raise ValueError(f"a node has at most {INTERFACES_PER_NODE} interfaces")
+    return PORT_FIRST_INDEX + node_number * INTERFACES_PER_NODE + interface_number
+
+
+def bridge(network_number: int) -> bytes:
+    """Add a switch that forwards at once, floods multicast, and is up."""
+    options = [
+        ("IFLA_BR_STP_STATE", 0),
+        ("IFLA_BR_FORWARD_DELAY", 0),
+        ("IFLA_BR_MCAST_SNOOPING", 0),
+    ]
+    attributes = [
+        ("IFLA_IFNAME", bridge_name(network_number)),
+        ("IFLA_ADDRESS", bridge_mac(network_number)),
+        ("IFLA_LINKINFO", {"attrs": [("IFLA_INFO_KIND", "bridge"), ("IFLA_INFO_DATA", {"attrs": options})]}),
+    ]
+    return _link(RTM_NEWLINK, _NEW, bridge_index(network_number), attributes, up=True)
+
+
+def cable(device: str, number: int, mac: str, port: tuple[str, int], switch_fd: int) -> bytes:
+    """Add a node's interface (index from `number`) and, as its peer, a switch port (name, index).
+
+    Sent inside the node; `switch_fd` is the number of the sender's descriptor of the switch's network namespace.
+    """
+    name, index = port
+    peer = {"index": index, "attrs": [("IFLA_IFNAME", name), ("IFLA_NET_NS_FD", switch_fd)]}
+    attributes = [
+        ("IFLA_IFNAME", device),
+        ("IFLA_ADDRESS", mac),
+        ("IFLA_LINKINFO", {"attrs": [("IFLA_INFO_KIND", "veth"), ("IFLA_INFO_DATA", {"attrs": [("VETH_INFO_PEER", peer)]})]}),
+    ]
+    return _link(RTM_NEWLINK, _NEW, DEVICE_FIRST_INDEX + number, attributes, up=True)
+
+
+def plug(port: int, network_number: int) -> bytes:
+    """Put a port into its switch and bring it up."""
+    return _link(RTM_SETLINK, _SET, port, [("IFLA_MASTER", bridge_index(network_number))], up=True)
+
+
+def unplug(port: int) -> bytes:
+    """Delete a port, and with it the node's end of the cable."""
+    return _link(RTM_DELLINK, _SET, port, [])
+
+
+def loopback() -> bytes:
+    """Bring `lo` up."""
+    return _link(RTM_NEWLINK, _SET, LOOPBACK_INDEX, [], up=True)
+
+
+def address(number: int, ipv4: str, prefix: int) -> bytes:
+    """Give a node's interface its address."""
+    network = ipaddress.ip_network(f"{ipv4}/{prefix}", strict=False)
+    message = ifaddrmsg()
+    message["family"], message["prefixlen"], message["index"] = 2, prefix, DEVICE_FIRST_INDEX + number
+    message["attrs"] = [
+        ("IFA_LOCAL", ipv4),
+        ("IFA_ADDRESS", ipv4),
+        ("IFA_BROADCAST", str(network.broadcast_address)),
+    ]
+    return _encoded(message, RTM_NEWADDR, _NEW)
+
+
+def batch(*parts: bytes) -> bytes:
+    """The messages as one datagram, numbered from 1, so that each answer names its message."""
+    numbered = bytearray()
+    for sequence, part in enumerate(parts, start=1):
+        numbered += part[:8] + sequence.to_bytes(4, "little" if _LITTLE else "big") + part[12:]
+        numbered += b"\0" * (-len(part) % 4)
+    return bytes(numbered)
+
+
+_LITTLE = sys.byteorder == "little"
+
+
+def _link(kind: int, flags: int, index: int, attributes: list[tuple[str, Any]], *, up: bool = False) -> bytes:
+    message = ifinfmsg()
+    message["index"] = index
+    if up:
+        message["flags"] = message["change"] = IFF_UP
+    message["attrs"] = attributes
+    return _encoded(message, kind, flags)
+
+
+def _encoded(message: Any, kind: int, flags: int) -> bytes:
+    message["header"]["type"] = kind
+    message["header"]["flags"] = flags
+    message["header"]["sequence_number"] = 0
+    message["header"]["pid"] = 0
+    message.encode()
+    return bytes(message.data)
