@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 from chaoskit.engine.run_directory import EventLog
@@ -60,6 +61,8 @@ class Injector:
         self._events = events
         self._clock = clock
         self.in_force: list[Injection] = []
+        self._unproven: list[tuple[Injection, list[Check]]] = []
+        """Healed, but part of the proof has to wait until another fault is over."""
 
     def inject(self, action: str, fault: Fault, scene: Scene, nodes: tuple[str, ...], hold_s: float) -> Injection:
         """Prepare, owe, arm the dead-man timer, break, look for the effect.
@@ -92,7 +95,13 @@ class Injector:
         injection.began_ns = self._clock.monotonic_ns()
         began_ns, ended_ns = self._perform(steps)
         self._events.add("fault.injected", **common, began_ns=began_ns, ended_ns=ended_ns)
-        injection.verified, evidence = seen_within(self._lab, checks, lambda check: check.in_force, EFFECT_WITHIN_S, self._clock)
+        injection.verified, evidence = seen_within(
+            self._lab,
+            self._judgeable(injection, checks, healed=False),
+            lambda check: check.in_force,
+            EFFECT_WITHIN_S,
+            self._clock,
+        )
         self._events.add(
             "fault.effect", **common, verified=injection.verified, evidence=evidence, began_ns=began_ns, effective_ns=ended_ns
         )
@@ -106,15 +115,7 @@ class Injector:
         try:
             began_ns, ended_ns = self._perform_stubbornly(injection.debt.heal)
             self._events.add("fault.healed", **common, began_ns=began_ns, ended_ns=ended_ns)
-            gone, evidence = seen_within(
-                self._lab, injection.debt.checks, lambda check: check.healed, GONE_WITHIN_S, self._clock, nothing_is=True
-            )
-            self._events.add("fault.gone", **common, verified=gone, evidence=evidence)
-            if not gone:
-                missing = "; ".join(f"{e['means']}: saw {e['seen']!r}" for e in evidence if not e["holds"])
-                raise HealFailed(
-                    f"{injection.fault.NAME} on {', '.join(injection.nodes)} was undone but is still there: {missing}"
-                )
+            self._see_it_gone(injection, self._judgeable(injection, injection.debt.checks), common)
         except (StepFailed, HealFailed) as error:
             reason = str(error)
             self._events.add("fault.heal_failed", **common, error=reason)
@@ -125,6 +126,48 @@ class Injector:
             injection.healed = True
             if injection in self.in_force:
                 self.in_force.remove(injection)
+        later = [c for c in injection.debt.checks if c not in self._judgeable(injection, injection.debt.checks)]
+        if later:
+            self._unproven.append((injection, later))
+        else:
+            self._pay(injection)
+        self._prove_the_rest()
+
+    def _judgeable(self, injection: Injection, checks: Sequence[Check], *, healed: bool = True) -> list[Check]:
+        """The checks that no other fault in force can spoil: those that ask nobody whom another fault holds.
+
+        While a fault bites, its own nodes are asked even where another fault holds them too: what they show is at least its own.
+        """
+        held = {node for other in self.in_force if other is not injection for node in other.nodes}
+        if not healed:
+            held -= set(injection.nodes)
+        return [check for check in checks if not check.nodes() & held]
+
+    def _see_it_gone(self, injection: Injection, checks: Sequence[Check], common: dict[str, Any]) -> None:
+        """HealFailed where the evidence says that it is still there."""
+        gone, evidence = seen_within(self._lab, checks, lambda c: c.healed, GONE_WITHIN_S, self._clock, nothing_is=True)
+        self._events.add("fault.gone", **common, verified=gone, evidence=evidence)
+        if not gone:
+            missing = "; ".join(f"{e['means']}: saw {e['seen']!r}" for e in evidence if not e["holds"])
+            raise HealFailed(f"{injection.fault.NAME} on {', '.join(injection.nodes)} was undone but is still there: {missing}")
+
+    def _prove_the_rest(self) -> None:
+        """Checks that had to wait for another fault's end. HealFailed where one shows that its fault is still there."""
+        for injection, checks in list(self._unproven):
+            if len(self._judgeable(injection, checks)) < len(checks):
+                continue
+            self._unproven.remove((injection, checks))
+            common: dict[str, Any] = {"action": injection.action, "fault": injection.fault.NAME, "nodes": list(injection.nodes)}
+            try:
+                self._see_it_gone(injection, checks, common)
+            except HealFailed as error:
+                reason = str(error)
+                self._events.add("fault.heal_failed", **common, error=reason)
+                self._write_down(partial(self._journal.dirty, injection.debt.debt_id, reason))
+                raise
+            self._pay(injection)
+
+    def _pay(self, injection: Injection) -> None:
         self._write_down(lambda: self._journal.paid(injection.debt.debt_id))
         if isinstance(self._lab, DeadMan):
             self._lab.disarm(injection.debt.debt_id)

@@ -113,14 +113,17 @@ class EventLog:
             raise ValueError(f"{event.kind!r} is not an event; see EVENT_KINDS in chaoskit/model/history.py")
         self._listener(event)
         try:
-            if self._file is None:
-                self._file = self._path.open("a", encoding="utf-8")
-            self._file.write(event.model_dump_json() + "\n")
-            self._file.flush()
+            self._write(event.model_dump_json() + "\n")
         except OSError as error:
             self.failure = self.failure or RecordingFailed(f"{self._path} could not be written: {error.strerror}")
             if not self.healing:
                 raise self.failure from error
+
+    def _write(self, line: str) -> None:
+        if self._file is None:
+            self._file = self._path.open("a", encoding="utf-8")
+        self._file.write(line)
+        self._file.flush()
 
     def close(self) -> None:
         if self._file is not None:

@@ -144,6 +144,11 @@ class Check(Record):
             means=f"{node} and {peer} do not hear each other",
         )
 
+    def nodes(self) -> frozenset[str]:
+        """The nodes it asks about."""
+        said = self.query.model_dump(include={"node", "source", "destination"})
+        return frozenset(str(name) for name in said.values())
+
     def seen(self, reading: Reading) -> str:
         """The part of a reading that this check compares."""
         if self.answer == "value":
