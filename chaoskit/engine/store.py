@@ -99,7 +99,10 @@ def _trial(plan: Plan, index: int, events: Sequence[Event], files: SampleFiles) 
 
 
 def _ended_ns(events: Sequence[Event], clients: dict[str, ClientSamples]) -> int:
-    """The last instant that clients observed; the trial's last event where none of them did."""
+    """The last instant of observation: as the engine says; where it never got there, the last attempt, or the last event."""
+    said = [e.t_ns for e in events if e.kind == "observation.ended"]
+    if said:
+        return said[0]
     observed = [int(np.max(c.t_send)) for c in clients.values() if len(c.t_send) and np.max(c.t_send) != MISSING]
     return max(observed) if observed else max(e.t_ns for e in events)
 

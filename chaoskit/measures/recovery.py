@@ -47,7 +47,7 @@ def recovery_figures(
             if returned is None
             else f"returned only {duration_text(seconds(returned - healed))} after the heal began"
         )
-        reason = f"service {when}, {duration_text(seconds(healed - span.first_failed))} into the outage: not a failover"
+        reason = f"service {when}, {duration_text(seconds(healed - span.first_failed))} into the outage: not a failover (hold the fault for longer)"
         return RecoveryFigures(
             _censored(last - span.first_failed, RTO_RULE, span.failures, reason),
             user,
