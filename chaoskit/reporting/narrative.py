@@ -1,0 +1,159 @@
+"""The run in words: what a figure says, and the one sentence that answers what users felt and what was lost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from chaoskit.model.errors import ChaoskitError
+from chaoskit.model.result import ClientFigures, Figure, LedgerFigures, TrialResult
+from chaoskit.model.units import Bound, Duration
+from chaoskit.reporting.text import count, number, percent, resolution, seconds, span
+from chaoskit.reporting.view import View
+
+State = Literal["measured", "none", "censored", "invalid", "missing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A figure for people. `main` is never an empty string and never a 0 that was not measured."""
+
+    state: State
+    main: str
+    detail: str = ""
+
+
+def _plain(figure: Figure) -> str:
+    """Point and bounds, where the figure brings no words of its own."""
+    point, low, high = figure.point, figure.low, figure.high
+    if figure.unit == "s":
+        if point is None:
+            return span(low, high)
+        decimals = None if abs(point) < 0.9995 else resolution(low, high)
+        bounds = f" ({span(low, high)})" if low is not None and high is not None and (low, high) != (point, point) else ""
+        return seconds(point, decimals) + bounds
+    shown = percent if figure.unit in ("share", "fraction", "%") else number
+    unit = "" if shown is percent or figure.unit in ("", "1") else f" {figure.unit}"
+    if point is None:
+        return f"{shown(low)} to {shown(high)}{unit}"
+    bounds = f" ({shown(low)} to {shown(high)})" if low is not None and high is not None and (low, high) != (point, point) else ""
+    return f"{shown(point)}{unit}{bounds}"
+
+
+def words(figure: Figure | None) -> Words:
+    """What to print for a figure: invalid, censored and missing ones say so, with the reason."""
+    if figure is None:
+        return Words("missing", "not measured")
+    because = "; ".join(figure.reasons)
+    has_number = any(v is not None for v in (figure.point, figure.low, figure.high))
+    seen = figure.text or (_plain(figure) if has_number else "")
+    if not figure.valid:
+        return Words("invalid", "invalid", because + (f" (seen: {seen})" if seen else "") if because or seen else "no reason given")
+    if figure.censored:
+        return Words("censored", seen if figure.text else f"more than {seconds(figure.low)}", because or "not over at the end")
+    if figure.point is None:
+        return Words("none" if seen else "missing", seen or "not measured", because)
+    return Words("measured", seen, because)
+
+
+def figure_text(figure: Figure | None) -> str:
+    """`words` on one line."""
+    said = words(figure)
+    return f"{said.main}: {said.detail}" if said.state == "invalid" else said.main
+
+
+def limit_s(target: str) -> float | None:
+    """The seconds of a limit such as "<= 30s"; None where the text is no limit on a time."""
+    try:
+        return Bound.parse(target, Duration).limit
+    except (ValueError, ChaoskitError):
+        return None
+
+
+def rto_limit(view: View) -> tuple[float | None, str]:
+    """The strictest promised RTO and its words, for the pictures."""
+    outcomes = [*view.result.objectives, *(o for t in view.result.trials for o in t.objectives)]
+    found = [(limit, o.target) for o in outcomes if o.name.split(".")[0] == "rto" and (limit := limit_s(o.target)) is not None]
+    return min(found) if found else (None, "")
+
+
+@dataclass(frozen=True, slots=True)
+class _Felt:
+    client: str
+    trial: TrialResult
+    figures: ClientFigures
+
+    @property
+    def rank(self) -> float:
+        rto = self.figures.rto
+        return float("inf") if rto.censored else rto.point if rto.point is not None else -1.0
+
+
+def _felt(trials: Sequence[TrialResult]) -> list[_Felt]:
+    return [_Felt(name, trial, figures) for trial in trials for name, figures in trial.clients.items()]
+
+
+def downtime_sentence(view: View) -> str:
+    """How long users were down, at worst; or why that cannot be said."""
+    trials = view.result.trials
+    felt = _felt(trials)
+    if not felt:
+        return f"How long users were down is unknown: {view.result.incomplete or 'no client was measured'}."
+    valid = [f for f in felt if f.figures.rto.valid]
+    if not valid:
+        reasons = next((f.figures.rto.reasons for f in felt if f.figures.rto.reasons), ("no valid figure",))
+        return f"How long users were down is unknown: {'; '.join(reasons)}."
+    worst = max(valid, key=lambda f: f.rank)
+    where = f"{worst.client}, trial {worst.trial.index}" if len(trials) > 1 else worst.client
+    rto = worst.figures.rto
+    unknown = len(felt) - len(valid)
+    rest = f" For {unknown} of {len(felt)} figures it is unknown." if unknown else ""
+    if rto.censored:
+        return f"Users were still down when observation ended, after more than {seconds(rto.low)} ({where}).{rest}"
+    if rto.point is None:
+        return f"No outage was seen by any client ({words(rto).main}).{rest}"
+    decimals = None if rto.point < 0.9995 else resolution(rto.low, rto.high)
+    bounds = f", {span(rto.low, rto.high)}" if rto.low is not None and rto.high is not None else ""
+    at_worst = "At worst, users" if len(trials) > 1 else "Users"
+    return f"{at_worst} were down for {seconds(rto.point, decimals)} ({where}{bounds}).{rest}"
+
+
+def loss_sentence(view: View) -> str:
+    """How many acknowledged writes are gone; or why that cannot be said."""
+    ledgers = [t.rpo for t in view.result.trials if t.rpo is not None]
+    if not ledgers:
+        return "Whether acknowledged writes were lost was not measured."
+    valid = [r for r in ledgers if r.lost.valid and r.lost.point is not None]
+    if not valid:
+        reasons = next((r.lost.reasons for r in ledgers if r.lost.reasons), ("no valid figure",))
+        return f"Whether acknowledged writes were lost is unknown: {'; '.join(reasons)}."
+    lost, acknowledged = sum(r.lost.point or 0 for r in valid), sum(r.acknowledged for r in valid)
+    in_trials = f" in {len(valid)} trials" if len(valid) > 1 else ""
+    rest = f" In {len(ledgers) - len(valid)} trials it is unknown." if len(valid) < len(ledgers) else ""
+    if not lost:
+        return f"None of {count(acknowledged)} acknowledged writes{in_trials} was lost.{rest}"
+    return f"{count(lost)} of {count(acknowledged)} acknowledged writes{in_trials} were lost{_window(valid)}.{rest}"
+
+
+def _window(ledgers: Sequence[LedgerFigures]) -> str:
+    windows = [r.window for r in ledgers if r.window.valid and r.window.point]
+    if not windows:
+        return ""
+    widest = max(windows, key=lambda w: w.point or 0)
+    return f", a window of {seconds(widest.point)}"
+
+
+VERDICT_WORDS = {"passed": "Passed", "failed": "Failed", "unknown": "Unknown"}
+
+
+def objectives_sentence(view: View) -> str:
+    """How many objectives were met."""
+    outcomes = view.result.objectives or tuple(o for t in view.result.trials for o in t.objectives)
+    if not outcomes:
+        return "No objective was judged."
+    met, missed = sum(o.met is True for o in outcomes), sum(o.met is False for o in outcomes)
+    unknown = len(outcomes) - met - missed
+    parts = [f"{missed} missed"] * bool(missed) + [f"{unknown} unknown"] * bool(unknown) + [f"{met} met"] * bool(met)
+    noun = "objective" if len(outcomes) == 1 else "objectives"
+    return f"Of {len(outcomes)} {noun}, {', '.join(parts)}." if len(parts) > 1 else f"{len(outcomes)} {noun}: {parts[0]}."

@@ -1,0 +1,52 @@
+"""How each client fared."""
+
+from __future__ import annotations
+
+from markupsafe import Markup
+
+from chaoskit.model.result import ClientFigures, TrialResult
+from chaoskit.reporting.narrative import figure_text
+from chaoskit.reporting.text import code, count, markdown, seconds, table
+from chaoskit.reporting.view import ClientSeries, View
+
+
+def _series(view: View, trial: TrialResult) -> dict[str, ClientSeries]:
+    return {c.name: c for t in view.trials if t.result.index == trial.index for c in t.clients}
+
+
+def _errors(client: ClientFigures) -> str:
+    return ", ".join(f"{name} {count(n)}" for name, n in sorted(client.errors.items(), key=lambda e: (-e[1], e[0]))) or "none"
+
+
+class ClientsSection:
+    name = "clients"
+    title = "How each client fared"
+    order = 50
+
+    def html(self, view: View) -> Markup:
+        trials = [(t, _series(view, t)) for t in view.result.trials if t.clients]
+        return view.template("clients.html.j2", view=view, trials=trials, errors=_errors) if trials else Markup("")
+
+    def markdown(self, view: View) -> str:
+        parts = []
+        for trial in view.result.trials:
+            if not trial.clients:
+                continue
+            parts += [f"### Trial {trial.index}"] if len(view.result.trials) > 1 else []
+            rows = [
+                [
+                    code(name), markdown(figure_text(c.rto)), markdown(figure_text(c.availability)), count(c.operations),
+                    *(seconds(c.latency.get(q)) for q in ("p50", "p95", "p99", "max")), markdown(_errors(c)),
+                    markdown(figure_text(c.reconnect)) if c.reconnect else "",
+                ]
+                for name, c in trial.clients.items()
+            ]  # fmt: skip
+            headers = ["Client", "RTO", "Availability", "Operations", "p50", "p95", "p99", "max", "Errors", "Reconnect"]
+            parts.append(table(headers, rows, right=(3, 4, 5, 6, 7)))
+            texts = [
+                [code(name), code(m.outcome), count(m.count), code(m.message)]
+                for name, series in _series(view, trial).items()
+                for m in series.messages
+            ]
+            parts += [table(["Client", "Class", "Times", "Message"], texts, right=(2,))] if texts else []
+        return "\n\n".join(parts)

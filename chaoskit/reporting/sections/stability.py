@@ -1,0 +1,43 @@
+"""Whether the cluster flapped, and who led."""
+
+from __future__ import annotations
+
+from markupsafe import Markup
+
+from chaoskit.model.result import FlappingFigures
+from chaoskit.reporting.narrative import Words, words
+from chaoskit.reporting.text import markdown, table
+from chaoskit.reporting.view import View
+
+
+def _rows(figures: FlappingFigures) -> list[tuple[str, str, Words]]:
+    """(name, meaning, value)."""
+    return [
+        ("Flaps", "down again after having been back", words(figures.flaps)),
+        ("Leader changes", "confirmed", words(figures.leader_changes)),
+        ("Excess leader changes", "beyond the one that a failover needs", words(figures.excess_leader_changes)),
+        ("Ping-pong", "back to the old leader within 60 s", Words("measured", str(figures.ping_pong))),
+        ("Unstable time", "first failure to final recovery", words(figures.unstable_time)),
+        ("Two leaders", "time with more than one owner of the role", words(figures.dual_owner_time)),
+        ("No leader", "time with no owner of the role", words(figures.no_owner_time)),
+    ]
+
+
+class StabilitySection:
+    name = "stability"
+    title = "Stability and leadership"
+    order = 60
+
+    def html(self, view: View) -> Markup:
+        tables = [(t, _rows(t.flapping)) for t in view.result.trials if t.flapping is not None]
+        return view.template("stability.html.j2", view=view, tables=tables) if tables else Markup("")
+
+    def markdown(self, view: View) -> str:
+        parts = []
+        for trial in view.result.trials:
+            if trial.flapping is not None:
+                parts += [f"### Trial {trial.index}"] if len(view.result.trials) > 1 else []
+                rows = [[name, markdown(f"{said.main}" + (f" ({said.detail})" if said.detail else "")), meaning]
+                        for name, meaning, said in _rows(trial.flapping)]  # fmt: skip
+                parts.append(table(["Figure", "Value", "Meaning"], rows))
+        return "\n\n".join(parts)
