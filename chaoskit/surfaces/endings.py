@@ -1,0 +1,116 @@
+"""How a command ends: what is said, where, and with which exit code.
+
+0 every objective met · 1 an objective missed · 2 bad input or usage · 3 verdict unknown, or the lab or environment could not be
+had · 4 a heal failed, something is still broken · 130 interrupted, after healing · 141 the reader of the output went away.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import click
+
+from chaoskit.model.errors import ChaoskitError, InputError, Interrupted
+from chaoskit.surfaces.terminal import printable
+
+BROKEN_PIPE = 141
+INTERNAL = 3
+ISSUES = "say so where you got chaoskit from, with the output of the same command after `chaoskit --debug`"
+
+
+def exit_with(error: BaseException, *, as_json: bool, debug: bool = False) -> NoReturn:
+    """Say what went wrong, on stderr for people or as `{"error": ...}` on stdout, and exit with its code."""
+    code = exit_code(error)
+    if as_json:
+        click.echo(json.dumps({"error": error_data(error)}, indent=2, ensure_ascii=False))
+    else:
+        click.echo(printable(error_text(error)), err=True)
+    if debug and not isinstance(error, click.exceptions.Exit):
+        click.echo("".join(traceback.format_exception(error)), err=True)
+    raise SystemExit(code)
+
+
+def exit_code(error: BaseException) -> int:
+    """The code for an error, as the module says."""
+    if isinstance(error, ChaoskitError):
+        return error.exit_code
+    if isinstance(error, click.ClickException):
+        return 2
+    if isinstance(error, (KeyboardInterrupt, click.exceptions.Abort)):
+        return Interrupted.exit_code
+    return INTERNAL
+
+
+def error_text(error: BaseException) -> str:
+    """For people."""
+    if isinstance(error, InputError):
+        count = len(error.problems)
+        return f"{error}\n{count} problem{'s' if count != 1 else ''}; nothing was started."
+    if isinstance(error, ChaoskitError):
+        return f"error: {error}"
+    if isinstance(error, click.UsageError):
+        usage = f"{error.ctx.get_usage()}\n" if error.ctx is not None else ""
+        hint = f"\nTry '{error.ctx.command_path} --help'." if error.ctx is not None else ""
+        return f"{usage}error: {error.format_message()}{hint}"
+    if isinstance(error, click.ClickException):
+        return f"error: {error.format_message()}"
+    if isinstance(error, (KeyboardInterrupt, click.exceptions.Abort)):
+        return "interrupted"
+    return f"chaoskit failed in a way it should not: {type(error).__name__}: {error}; {ISSUES}"
+
+
+def error_data(error: BaseException) -> dict[str, Any]:
+    """For programs."""
+    data: dict[str, Any] = {"kind": type(error).__name__, "message": error_text(error), "exit_code": exit_code(error)}
+    if isinstance(error, InputError):
+        data["message"] = str(error)
+        data["problems"] = [problem.model_dump() for problem in error.problems]
+    elif isinstance(error, ChaoskitError):
+        data["message"] = str(error)
+        if getattr(error, "evidence", ""):
+            data["evidence"] = getattr(error, "evidence", "")
+    elif isinstance(error, click.ClickException):
+        data["message"] = error.format_message()
+    return data
+
+
+def quiet_pipe() -> NoReturn:
+    """The reader of the output went away (`chaoskit ... | head`): end without a word."""
+    sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - lives until the process ends, which is now
+    raise SystemExit(BROKEN_PIPE)
+
+
+class Surface(click.Group):
+    """A click group whose commands end as this module says, whatever goes wrong in them."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run a command line and exit. `obj` (see `chaoskit.surfaces.installed`) may be given."""
+        words = list(sys.argv[1:] if args is None else args)
+        options = words[: words.index("--")] if "--" in words else words
+        as_json, debug = "--json" in options, "--debug" in options
+        for stream in (sys.stdout, sys.stderr):
+            reconfigure = getattr(stream, "reconfigure", None)
+            if reconfigure is not None:
+                reconfigure(errors="backslashreplace")  # a narrow encoding may not stop a verdict from being printed
+        try:
+            result = super().main(words, prog_name or "chaoskit", complete_var, standalone_mode=False, **extra)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            quiet_pipe()
+        except (ChaoskitError, click.ClickException, click.exceptions.Abort, KeyboardInterrupt) as error:
+            exit_with(error, as_json=as_json, debug=debug)
+        except Exception as error:  # noqa: BLE001 - the last place where anything unforeseen can still be said in one line
+            exit_with(error, as_json=as_json, debug=debug)
+        raise SystemExit(result if isinstance(result, int) else 0)

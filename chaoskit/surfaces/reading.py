@@ -1,0 +1,230 @@
+"""`validate` and `plan`: what an experiment asks for, without starting anything."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import Any
+
+import click
+
+from chaoskit.engine import planning
+from chaoskit.engine.loading import Loaded, load
+from chaoskit.engine.registry import Registry
+from chaoskit.engine.schedule import client_schedule
+from chaoskit.model.experiment import Action, Selector
+from chaoskit.model.plan import Plan, PlannedAction
+from chaoskit.model.units import Duration
+from chaoskit.surfaces.installed import Installed, pass_installed
+from chaoskit.surfaces.step_words import step_words
+from chaoskit.surfaces.terminal import say, say_json, say_table
+
+EXPERIMENT = click.argument("experiment", type=click.Path(path_type=Path))
+SET = click.option(
+    "--set", "overrides", multiple=True, metavar="NAME=VALUE",
+    help="Override a name of `configuration`, or a place such as clients.orders.rate or lab.settings.ttl. May be repeated.",
+)  # fmt: skip
+JSON = click.option("--json", "as_json", is_flag=True, help="The machine's form on stdout, and nothing else there.")
+BACKEND = click.option("--backend", default=None, metavar="NAME", help="Which kind of lab (default: namespace).")
+SEED = click.option("--seed", type=click.IntRange(0, 2**63), default=None, help="Decides every draw; chosen anew when left out.")
+
+
+def planned(loaded: Loaded, backend: str | None, seed: int | None, installed: Installed) -> Plan:
+    """The plan for an experiment here and now. CapabilityMissing says what to install."""
+    survey = installed.backend(backend).survey(loaded.lab.file.spec)
+    return planning.plan(loaded, survey, chosen_seed(loaded, seed))
+
+
+def chosen_seed(loaded: Loaded, given: int | None) -> int:
+    """The seed given, else the experiment's, else a new one."""
+    if given is not None:
+        return given
+    return loaded.experiment.seed if loaded.experiment.seed is not None else secrets.randbelow(2**31)
+
+
+@click.command()
+@EXPERIMENT
+@SET
+@JSON
+@pass_installed
+def validate(installed: Installed, experiment: Path, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Check an experiment and its lab; start nothing.
+
+    Every problem is named with file, line, column, the value, what is allowed and the nearest spelling. Exit 0: nothing is wrong;
+    2: something is.
+    """
+    loaded = load(experiment, overrides, installed.registry)
+    missing = [m.reason for m in loaded.lab.rendered.missing]
+    if as_json:
+        say_json(
+            {
+                "valid": True,
+                "experiment": loaded.experiment.model_dump(mode="json", by_alias=True),
+                "lab": {
+                    "name": loaded.lab.file.spec.name,
+                    "path": loaded.lab.file.source.path,
+                    "nodes": list(loaded.lab.file.spec.node_names()),
+                    "settings": loaded.lab.file.spec.settings,
+                },
+                "actions": list(loaded.actions),
+                "predicted_rto_s": loaded.lab.predicted_rto_s,
+                "missing_here": missing,
+            }
+        )
+        return
+    spec = loaded.lab.file.spec
+    say(f"{experiment}: valid", "good")
+    say(f"  {loaded.experiment.title}")
+    say(f"  lab {spec.name}: {', '.join(spec.node_names())}")
+    say(f"  clients: {', '.join(loaded.experiment.clients) or 'none'}")
+    say(f"  method: {', '.join(loaded.actions)}")
+    for reason in missing:
+        say(f"  not on this machine: {reason}", "warn")
+
+
+@click.command()
+@EXPERIMENT
+@BACKEND
+@SEED
+@SET
+@JSON
+@pass_installed
+def plan(
+    installed: Installed, experiment: Path, backend: str | None, seed: int | None, overrides: tuple[str, ...], as_json: bool
+) -> None:
+    """Show what a run would do: timeline, steps, how each is undone, what is missing here. Starts nothing.
+
+    Exit 0: it can run here; 2: the experiment is wrong; 3: this machine or backend lacks something, which is named.
+    """
+    loaded = load(experiment, overrides, installed.registry)
+    made = planned(loaded, backend, seed, installed)
+    if as_json:
+        say_json(made.model_dump_json(by_alias=True, indent=2))
+    else:
+        say_plan(made, installed.registry)
+
+
+def say_plan(made: Plan, registry: Registry) -> None:
+    """A plan for people."""
+    experiment = made.experiment
+    say(experiment.title, "head")
+    if experiment.description:
+        say(experiment.description.strip())
+    say()
+    say_table((), [*_facts(made)])
+    if experiment.clients:
+        say()
+        say_table(("client", "what", "rate", "deadline", "probes", "back after"), _client_rows(made))
+    say()
+    say("time from the end of the clean baseline", "head")
+    _say_timeline(made)
+    if experiment.objectives:
+        say()
+        say("objectives", "head")
+        say_table((), [(f"  {name}", _limit_words(limit)) for name, limit in experiment.objectives.items()])
+    if experiment.abort_when.clients:
+        for name, abort in experiment.abort_when.clients.items():
+            say(f"aborts, and heals, when {name} is down for {abort.down_for.text}")
+    for note in made.notes:
+        say(f"note: {note}", "warn")
+
+
+def _facts(made: Plan) -> list[tuple[str, str]]:
+    lab = made.lab_plan
+    mode = f", {made.survey.mode}" if made.survey.mode else ""
+    choice = made.experiment.lab
+    variant = f", variant {choice.variant}" if choice.variant else ""
+    nodes = ", ".join(f"{n.name} {n.interfaces[0].address}" if n.interfaces else n.name for n in lab.nodes)
+    facts = [
+        ("experiment", made.experiment_source.path),
+        ("lab", f"{lab.name}{variant} on the {made.survey.backend} backend{mode}"),
+        ("nodes", nodes),
+    ]
+    if made.lab.settings:
+        facts.append(("settings", ", ".join(f"{k} {_limit_words(v)}" for k, v in made.lab.settings.items())))
+    if made.predicted_rto_s is not None:
+        low, high = made.predicted_rto_s
+        facts.append(("predicted RTO", f"{Duration(low)} to {Duration(high)}, from these settings"))
+    facts.append(("trials", f"{len(made.trials)}, seed {made.seed}"))
+    return facts
+
+
+def _client_rows(made: Plan) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = []
+    for name, client in made.experiment.clients.items():
+        schedule = client_schedule(client)
+        where = client.endpoint or client.target or ""
+        spacing = Duration(schedule.spacing_ns / 1e9)
+        rows.append(
+            (
+                name,
+                f"{client.type} {client.operation}, {client.client_class}, to {where}",
+                str(client.rate),
+                str(client.deadline),
+                f"{schedule.probes} x {Duration(schedule.interval_ns / 1e9)} (one each {spacing})",
+                f"{Duration(schedule.window_ns / 1e9)} without failure",
+            )
+        )
+    return rows
+
+
+def _say_timeline(made: Plan) -> None:
+    experiment = made.experiment
+    ready = made.lab_plan.ready
+    wanted = ", ".join(f"{count} {role}" for role, count in ready.roles.items())
+    say(f"  {'before':>10}  build the lab{f', wait for {wanted}' if wanted else ''} (at most {ready.within})")
+    steady = experiment.steady_state_hypothesis
+    hold = [f"{n} {s.success.text} ok for {s.period}" for n, s in steady.clients.items()]
+    hold += [f"{count} {role}" for role, count in steady.roles.items()]
+    say(f"  {'before':>10}  wait for the steady state{': ' + ', '.join(hold) if hold else ''} (at most {steady.within})")
+    say(f"  {'-' + str(experiment.baseline):>10}  clean baseline")
+    first = made.trials[0]
+    for planned_action in first.actions:
+        _say_action(planned_action, made)
+    say(f"  {'then':>10}  wait until every client is back (at most {experiment.recovery})")
+    say(f"  {'':>10}  read the ledgers back, take the lab down")
+
+
+def _say_action(planned_action: PlannedAction, made: Plan) -> None:
+    action = planned_action.action
+    when = f"+{Duration(round(planned_action.at_s, 3))}" if planned_action.at_s is not None else f"after {action.after}"
+    named = f" ({planned_action.name})" if planned_action.name != planned_action.fault else ""
+    say(f"  {when:>10}  inject {planned_action.fault}{named} on {target_words(action.target, planned_action.candidates)}")
+    pad = " " * 14
+    if action.phase:
+        drawn = ", ".join(_drawn(trial.actions, planned_action.name) for trial in made.trials[:10])
+        say(f"{pad}with a random extra wait of up to {action.phase}; by trial: {drawn}", "dim")
+    for step in planned_action.inject_preview:
+        say(f"{pad}- {step_words(step)}")
+    say(f"  {_held(action):>10}  heal it")
+    for step in planned_action.heal_preview:
+        say(f"{pad}- {step_words(step)}")
+    for note in planned_action.notes:
+        say(f"{pad}note: {note}", "warn")
+
+
+def _drawn(actions: tuple[PlannedAction, ...], name: str) -> str:
+    return next(str(Duration(round(a.phase_s, 3))) for a in actions if a.name == name)
+
+
+def _held(action: Action) -> str:
+    return f"{action.period} later" if action.period is not None else "clients back"
+
+
+def target_words(target: Selector, candidates: tuple[str, ...]) -> str:
+    """Who may be hit, in words."""
+    who = " or ".join(candidates) if len(candidates) < 5 else f"one of {len(candidates)} nodes"
+    if target.role is not None:
+        count = f"{target.count} of those who hold" if target.count is not None else "whoever holds"
+        return f"{count} the role {target.role} ({who})"
+    if target.count is not None and target.count < len(candidates):
+        return f"{target.count} of {', '.join(candidates)}"
+    return ", ".join(candidates)
+
+
+def _limit_words(limit: Any) -> str:
+    if isinstance(limit, dict):
+        return ", ".join(f"{k} {_limit_words(v)}" for k, v in limit.items())
+    if isinstance(limit, (list, tuple)):
+        return ", ".join(_limit_words(v) for v in limit)
+    return str(limit).lower() if isinstance(limit, bool) else str(limit)

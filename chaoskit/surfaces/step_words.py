@@ -1,0 +1,57 @@
+"""A step in words, for plans and dry runs."""
+
+from __future__ import annotations
+
+import shlex
+
+from chaoskit.model.steps import (
+    CutLinks,
+    Exec,
+    Freeze,
+    JoinLinks,
+    PowerOff,
+    PowerOn,
+    Signal,
+    StartService,
+    Step,
+    Thaw,
+)
+
+
+def step_words(step: Step) -> str:
+    """One line for one step."""
+    match step:
+        case PowerOff():
+            how = "its links fall silent, then every process ends" if step.silent else "every process ends, connections close"
+            lost = "; data not flushed is lost" if step.lose_unsynced else ""
+            return f"power off {step.node}: {how}{lost}"
+        case PowerOn():
+            return f"power on {step.node}: volumes mounted, services started"
+        case Freeze():
+            return f"freeze every process of {step.node}"
+        case Thaw():
+            return f"thaw {step.node}"
+        case CutLinks():
+            return f"drop every frame {_links(step)}{f' on {step.network}' if step.network else ''}"
+        case JoinLinks():
+            return "let those frames through again"
+        case Signal():
+            return f"send {step.signal} on {step.node} to {', '.join(str(p.pid) for p in step.processes)}"
+        case StartService():
+            return f"start {step.service} on {step.node} where it does not run"
+        case Exec():
+            as_user = f" as {step.user}" if step.user != "root" else ""
+            return f"run on {step.node}{as_user}: {shlex.join(step.argv)}"
+
+
+def _links(step: CutLinks) -> str:
+    both, one_way = [], []
+    pairs = {(link.source, link.destination) for link in step.links}
+    for link in step.links:
+        if (link.destination, link.source) in pairs:
+            if (link.destination, link.source) not in both:
+                both.append((link.source, link.destination))
+        else:
+            one_way.append((link.source, link.destination))
+    words = [f"between {a} and {b}" for a, b in both] + [f"from {a} to {b}" for a, b in one_way]
+    return ", ".join(words) if words else "of no link"
