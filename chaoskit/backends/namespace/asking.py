@@ -7,51 +7,102 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from chaoskit.backends.namespace.node import echo_socket, stream_socket
+from chaoskit.backends.namespace.node import echo_socket, packet_socket, stream_socket
 
 if TYPE_CHECKING:
     import ssl
 
 _ECHO_REQUEST = 8
 _ECHO_REPLY = 0
+_ETH_P_ARP = 0x0806
 _RESEND_S = 0.1
 
 
-async def reach(init: int, address: str, timeout_s: float) -> str:
-    """answered | silent | unreachable, by ICMP echo, repeated each 100 ms so that address resolution costs no answer."""
-    loop = asyncio.get_running_loop()
+async def reach(init: int, address: str, device: str | None, timeout_s: float) -> str:
+    """answered | silent | unreachable: any answer to an ICMP echo or, where both share `device`'s network, to an ARP probe.
+
+    Both, because after a cut a kernel waits up to a second before it resolves an address again: the echo alone would call a
+    link dead that works. The ARP probe asks with a made-up hardware address and no IP address, so that it teaches neither
+    side's kernel anything the cluster under test could notice.
+    """
+    ways = [asyncio.ensure_future(_echoed(init, address, timeout_s))]
+    if device is not None:
+        ways.append(asyncio.ensure_future(_resolved(init, address, device, timeout_s)))
+    seen = []
+    try:
+        for way in asyncio.as_completed(ways):
+            seen.append(await way)
+            if seen[-1] == "answered":
+                return "answered"
+    finally:
+        for way in ways:
+            way.cancel()
+    return "unreachable" if "unreachable" in seen else "silent"
+
+
+async def _echoed(init: int, address: str, timeout_s: float) -> str:
     token = os.urandom(8)
     number = int.from_bytes(token[:2], "big")
     with echo_socket(init) as probe:
-        deadline = loop.time() + timeout_s
-        sequence = 0
-        while (left := deadline - loop.time()) > 0:
-            sequence += 1
-            try:
-                probe.sendto(_echo(number, sequence, token), (address, 0))
-            except OSError as error:
-                if error.errno in (errno.ENETUNREACH, errno.ENETDOWN):
-                    return "unreachable"
-                if error.errno not in (errno.EHOSTUNREACH, errno.EAGAIN, errno.ENOBUFS):
-                    raise
-            try:
-                await asyncio.wait_for(_reply(probe, token), min(left, _RESEND_S))
-            except TimeoutError:
-                continue
-            return "answered"
+        return await _repeated(
+            probe,
+            lambda sequence: probe.sendto(_echo(number, sequence, token), (address, 0)),
+            lambda packet: packet[(packet[0] & 0xF) * 4] == _ECHO_REPLY and packet[-len(token) :] == token,
+            timeout_s,
+        )
+
+
+async def _resolved(init: int, address: str, device: str, timeout_s: float) -> str:
+    asked = socket.inet_aton(address)
+    own = b"\x02\xc6" + os.urandom(4)
+    question = struct.pack("!HHBBH6s4s6s4s", 1, 0x0800, 6, 4, 1, own, bytes(4), bytes(6), asked)
+    frame = b"\xff" * 6 + own + struct.pack("!H", _ETH_P_ARP) + question
+    try:
+        probe = packet_socket(init, device, _ETH_P_ARP)
+    except OSError as error:
+        if error.errno in (errno.ENODEV, errno.ENETDOWN):
+            return "unreachable"
+        raise
+    with probe:
+        return await _repeated(
+            probe,
+            lambda _: probe.send(frame),
+            lambda got: got[:6] == own and got[20:22] == b"\x00\x02" and got[28:32] == asked,
+            timeout_s,
+        )
+
+
+async def _repeated(
+    probe: socket.socket, send: Callable[[int], int], is_answer: Callable[[bytes], bool], timeout_s: float
+) -> str:
+    """Ask each 100 ms, until an answer or the time is over."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + timeout_s
+    sequence = 0
+    while (left := deadline - loop.time()) > 0:
+        sequence += 1
+        try:
+            send(sequence)
+        except OSError as error:
+            if error.errno in (errno.ENETUNREACH, errno.ENETDOWN):
+                return "unreachable"
+            if error.errno not in (errno.EHOSTUNREACH, errno.EAGAIN, errno.ENOBUFS):
+                raise
+        try:
+            await asyncio.wait_for(_answer(probe, is_answer), min(left, _RESEND_S))
+        except TimeoutError:
+            continue
+        return "answered"
     return "silent"
 
 
-async def _reply(probe: socket.socket, token: bytes) -> None:
-    while True:
-        packet = await asyncio.get_running_loop().sock_recv(probe, 2048)
-        header = (packet[0] & 0xF) * 4
-        if packet[header] == _ECHO_REPLY and packet[header + 8 : header + 16] == token:
-            return
+async def _answer(probe: socket.socket, is_answer: Callable[[bytes], bool]) -> None:
+    while not is_answer(await asyncio.get_running_loop().sock_recv(probe, 2048)):
+        pass
 
 
 def _echo(number: int, sequence: int, token: bytes) -> bytes:
@@ -63,7 +114,7 @@ def _echo(number: int, sequence: int, token: bytes) -> bytes:
 
 
 async def tcp_answers(init: int, address: str, port: int, timeout_s: float) -> str:
-    """"" when a connection is made, else why not."""
+    """ "" when a connection is made, else why not."""
     with stream_socket(init) as made:
         try:
             await asyncio.wait_for(asyncio.get_running_loop().sock_connect(made, (address, port)), timeout_s)
@@ -75,7 +126,7 @@ async def tcp_answers(init: int, address: str, port: int, timeout_s: float) -> s
 
 
 async def http_answers(init: int, url: str, addresses: Mapping[str, str], timeout_s: float) -> str:
-    """"" when the answer's status is 2xx, else what came instead. Host names are the lab's node names, or addresses."""
+    """ "" when the answer's status is 2xx, else what came instead. Host names are the lab's node names, or addresses."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     address = addresses.get(host, "127.0.0.1" if host == "localhost" else host)

@@ -16,7 +16,7 @@ from chaoskit.backends.namespace import blueprint, client, state
 from chaoskit.backends.namespace.identity import start_ticks
 from chaoskit.backends.namespace.lab import NamespaceLab
 from chaoskit.backends.namespace.state import LabFiles
-from chaoskit.backends.namespace.survey import take_survey
+from chaoskit.backends.namespace.survey import own_environment, take_survey
 from chaoskit.backends.namespace.wire import Refused
 from chaoskit.model.capability import Survey
 from chaoskit.model.errors import LabUnavailable
@@ -75,10 +75,25 @@ class NamespaceBackend:
         owner = -1 if record["detached"] else os.pidfd_open(os.getpid())
         try:
             passed = [theirs.fileno(), *([owner] if owner >= 0 else [])]
-            argv = [sys.executable, "-m", _HOLDER, f"--lab={files.lab_id}", str(files.directory), str(owner), str(theirs.fileno())]
+            argv = [
+                sys.executable,
+                "-m",
+                _HOLDER,
+                f"--lab={files.lab_id}",
+                str(files.directory),
+                str(owner),
+                str(theirs.fileno()),
+            ]
             with (files.directory / "holder.log").open("ab") as log:
                 keeper = subprocess.Popen(
-                    argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=passed, cwd="/", start_new_session=True
+                    argv,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    pass_fds=passed,
+                    cwd="/",
+                    env=own_environment(),
+                    start_new_session=True,
                 )
         finally:
             theirs.close()
@@ -115,9 +130,7 @@ class NamespaceBackend:
             # a detached lab belongs to nobody's process: it lives until somebody ends it
             lives = state.alive(*owner) if owner and not record.get("detached") else bool(state.processes_of(lab_id))
             found.append(
-                Leftover(
-                    backend=self.name, lab_id=lab_id, run_id=record.get("run_id", ""), what=tuple(what), owner_alive=lives
-                )
+                Leftover(backend=self.name, lab_id=lab_id, run_id=record.get("run_id", ""), what=tuple(what), owner_alive=lives)
             )
         return found
 

@@ -1,10 +1,9 @@
-"""From a lab's plan to what a holder builds, and from steps and queries to what it carries out. Pure, but for the host's layout."""
+"""From a lab's plan to what a holder builds, and from steps and queries to what it carries out."""
 
 from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -164,19 +163,22 @@ def question(plan: LabPlan, query: facts.Query) -> dict[str, Any]:
         case facts.DroppedQuery():
             return {"kind": "netfilter", "request": packed(nft.rules_of(query.tag))}
         case facts.ReachQuery():
-            address = _address(plan, query)
-            return {"kind": "reach", "node": query.source, "address": address, "timeout_s": query.timeout_s}
+            address, device = _way(plan, query)
+            asked = {"kind": "reach", "node": query.source, "address": address, "device": device}
+            return {**asked, "timeout_s": query.timeout_s}
         case _:
             return query.model_dump(mode="json")
 
 
-def _address(plan: LabPlan, query: facts.ReachQuery) -> str:
-    """The destination's address on the network asked for, else on the first one that both share, else its first."""
+def _way(plan: LabPlan, query: facts.ReachQuery) -> tuple[str, str | None]:
+    """The destination's address, and the source's device on that network (None where it is not on it).
+
+    On the network asked for, else on the first one that both share, else the destination's first address.
+    """
     _ports(plan, query.source), _ports(plan, query.destination)
-    interfaces = plan.node(query.destination).interfaces
-    own: Iterable[str] = {i.network for i in plan.node(query.source).interfaces}
-    wanted = [i for i in interfaces if i.network == query.network] if query.network else [i for i in interfaces if i.network in own]
-    chosen = wanted or (list(interfaces) if query.network is None else [])
-    if not chosen:
+    devices = {interface.network: interface.device for interface in plan.node(query.source).interfaces}
+    interfaces = [i for i in plan.node(query.destination).interfaces if query.network in (None, i.network)]
+    if not interfaces:
         raise Refused(f"{query.destination} has no address on {query.network or 'any network'}")
-    return chosen[0].address
+    chosen = next((i for i in interfaces if i.network in devices), interfaces[0])
+    return chosen.address, devices.get(chosen.network)

@@ -46,7 +46,8 @@ def send(connection: socket.socket, message: dict[str, Any], fds: Sequence[int] 
     try:
         ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
         sent = connection.sendmsg([data], ancillary)
-        connection.sendall(data[sent:])
+        if sent < len(data):  # the holder may have answered and hung up by now
+            connection.sendall(data[sent:])
     except OSError as error:
         raise LabUnavailable(f"the lab's holder took no request: {error}") from error
 

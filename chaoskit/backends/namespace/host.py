@@ -20,7 +20,7 @@ from chaoskit.backends.namespace.processes import Json, Nursery
 from chaoskit.backends.namespace.services import Supervisor
 from chaoskit.backends.namespace.volumes import Volumes
 from chaoskit.backends.namespace.wire import Blueprint, NodeJson, Refused, packed, unpacked
-from chaoskit.linux import netlink
+from chaoskit.linux import netlink, procfs
 
 _BOOT_DEADLINE_S = 20.0
 _KILL_DEADLINE_S = 10.0
@@ -82,8 +82,7 @@ class LabHost:
 
     async def _make_volumes(self, node: Node) -> None:
         if node.plan["volumes"]:
-            plans = node.plan["volumes"]
-            await self._blocking(lambda: [self.volumes.make(node.name, v) for v in plans], f"{node.name}: volumes")
+            await self._blocking(lambda: self.volumes.make_all(node.name, node.plan["volumes"]), f"{node.name}: volumes")
 
     async def _flush(self, node: Node) -> None:
         if node.plan["volumes"]:
@@ -207,7 +206,8 @@ class LabHost:
         number = getattr(signal, f"SIG{act['signal']}", None)
         if number is None:
             raise Refused(f"there is no signal {act['signal']!r}")
-        sent, gone = [], []
+        sent: list[str] = []
+        gone: list[str] = []
         for wanted in act["processes"]:
             found = census.find(node, wanted["pid"]) if node.init else None
             done = found is not None and _signalled(found[0], wanted["start_ticks"], number)
@@ -271,7 +271,7 @@ class LabHost:
         await self._kill(node)
         self._unplug(node)
         if self.volumes.loop_backed and names:
-            await self._blocking(lambda: [self.volumes.unmount(node.name, v) for v in names], f"{node.name}: unmount")
+            await self._blocking(lambda: self.volumes.unmount_all(node.name, names), f"{node.name}: unmount")
         if lose_unsynced and names and not self.volumes.loop_backed:
             return {"output": "its volumes are plain directories: unsynced data was not lost"}
         return {}
@@ -302,15 +302,10 @@ class LabHost:
             transport.send_batch(netlink.NETLINK_NETFILTER, unpacked(node.plan["unsilence"]), tolerate=(errno.ENOENT,))
             names = [v["name"] for v in node.plan["volumes"]]
             if names and self.volumes.loop_backed:
-                await self._blocking(lambda: self._remount(node.name, names), f"{node.name}: mount")
+                await self._blocking(lambda: self.volumes.mount_all(node.name, names), f"{node.name}: mount")
             await self._boot(node)
             self.supervisor.boot(node.name)
         return {}
-
-    def _remount(self, node: str, names: list[str]) -> None:
-        for name in names:
-            self.volumes.unmount(node, name)
-            self.volumes.mount(node, name)
 
     # ---- questions
 
@@ -324,8 +319,9 @@ class LabHost:
         if kind == "node_state":
             return {"value": node.state}
         if kind == "reach":
-            value = "source_off" if not node.init else await asking.reach(node.init, query["address"], query["timeout_s"])
-            return {"value": value}
+            if not node.init:
+                return {"value": "source_off"}
+            return {"value": await asking.reach(node.init, query["address"], query["device"], query["timeout_s"])}
         if kind == "service":
             return {"value": self.supervisor.find(node.name, query["service"]).state}
         if kind == "processes":
@@ -353,8 +349,7 @@ class LabHost:
             try:
                 if node.init:
                     await self._kill(node)
-                for volume in node.plan["volumes"]:
-                    self.volumes.unmount(node.name, volume["name"])
+                self.volumes.unmount_all(node.name, [v["name"] for v in node.plan["volumes"]])
             except (Refused, OSError) as error:
                 trouble.append(f"{node.name}: {error}")
         if self.cgroup is not None:
@@ -372,7 +367,7 @@ def _signalled(pid: int, start_ticks: int, number: int) -> bool:
     except ProcessLookupError:
         return False
     try:
-        now = census.procfs.stat(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace"))
+        now = procfs.stat(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace"))
         if now.start_ticks != start_ticks:
             return False
         signal.pidfd_send_signal(handle, number)

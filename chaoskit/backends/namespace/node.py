@@ -22,9 +22,7 @@ from chaoskit.linux import netlink, procfs
 SWITCH_FD = 9
 """In a process that builds a node: the switch's network namespace. The cable messages name this number."""
 
-_NAMESPACES = (
-    syscalls.CLONE_NEWNS | syscalls.CLONE_NEWNET | syscalls.CLONE_NEWUTS | syscalls.CLONE_NEWIPC | syscalls.CLONE_NEWPID
-)
+_NAMESPACES = syscalls.CLONE_NEWNS | syscalls.CLONE_NEWNET | syscalls.CLONE_NEWUTS | syscalls.CLONE_NEWIPC | syscalls.CLONE_NEWPID
 _ENTER = (
     ("pid", syscalls.CLONE_NEWPID),
     ("uts", syscalls.CLONE_NEWUTS),
@@ -295,12 +293,22 @@ def assume(account: procfs.Account) -> None:
 def echo_socket(init: int) -> socket.socket:
     """A non-blocking raw ICMP socket in a node's network."""
     with network_of(init):
-        made = socket.socket(socket.AF_INET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.IPPROTO_ICMP)
-    return made
+        return socket.socket(socket.AF_INET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.IPPROTO_ICMP)
 
 
 def stream_socket(init: int) -> socket.socket:
     """A non-blocking TCP socket in a node's network."""
     with network_of(init):
-        made = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        return socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+
+
+def packet_socket(init: int, device: str, protocol: int) -> socket.socket:
+    """A non-blocking raw Ethernet socket on a node's interface."""
+    with network_of(init):
+        made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.htons(protocol))
+        try:
+            made.bind((device, protocol))
+        except OSError:
+            made.close()
+            raise
     return made

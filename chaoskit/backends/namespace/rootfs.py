@@ -19,6 +19,8 @@ from chaoskit.linux import procfs
 
 SYSTEM_DIRECTORIES = ("/usr", "/etc", "/var", "/opt", "/srv", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 _DISK_KINDS = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "zfs", "bcachefs"})
+_FOREIGN = ("/docker/", "/containers/", "/kubelet/")
+"""Mounts below these belong to other tools' containers."""
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 _VAR_SKELETON = ("lib", "log", "cache", "spool", "opt", "local")
 
@@ -34,9 +36,9 @@ def host_trees(mountinfo: str, programs: Iterable[str]) -> list[str]:
         if program != "/" and os.path.isdir(program) and not _covered(program, trees):
             trees.append(program)
     for mounted in procfs.mounts(mountinfo):
-        if mounted.kind in _DISK_KINDS and mounted.point not in trees and _covered(mounted.point, trees):
-            if os.path.isdir(mounted.point) and "/docker/" not in mounted.point and "/containers/" not in mounted.point:
-                trees.append(mounted.point)
+        wanted = mounted.kind in _DISK_KINDS and mounted.point not in trees and _covered(mounted.point, trees)
+        if wanted and os.path.isdir(mounted.point) and not any(part in mounted.point for part in _FOREIGN):
+            trees.append(mounted.point)
     return sorted(trees)
 
 

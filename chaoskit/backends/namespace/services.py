@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -98,7 +98,12 @@ class Supervisor:
                 cgroup.mkdir()
         log = os.open(service.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         try:
-            env = {**plan["env"], "CHAOSKIT_NODE": node.name, "CHAOSKIT_SERVICE": service.name, "CHAOSKIT_LAB": self._lab["lab_id"]}
+            env = {
+                **plan["env"],
+                "CHAOSKIT_NODE": node.name,
+                "CHAOSKIT_SERVICE": service.name,
+                "CHAOSKIT_LAB": self._lab["lab_id"],
+            }
             command = Command(plan["argv"], plan["user"], env, plan["directory"], self._lab["path"])
             service.pid = start_in_node(node, command, log, cgroup=cgroup)
         finally:
@@ -201,7 +206,7 @@ class Supervisor:
         service.ready.set()
 
     async def asked(self, node: Node, check: dict[str, Any]) -> str:
-        """"" when the check says yes, else what it saw."""
+        """ "" when the check says yes, else what it saw."""
         if node.state == "off":
             return "the node is off"
         if "http" in check:

@@ -2,9 +2,138 @@
 
 from __future__ import annotations
 
-from chaoskit.model.capability import Survey
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import chaoskit
+from chaoskit.backends.namespace import state
+from chaoskit.backends.namespace.wire import packed
+from chaoskit.linux import nft, rtnl
+from chaoskit.model import capability as names
+from chaoskit.model.capability import Capability, Survey
 from chaoskit.model.lab import LabSpec
+
+_TRIAL = "chaoskit.backends.namespace.trial"
+_WITHIN_S = 20.0
+_EVERYTHING = (
+    names.NETWORK_CUT,
+    names.NODE_POWER,
+    names.NODE_FREEZE,
+    names.PROCESS_SIGNAL,
+    names.COMMAND_EXEC,
+    names.VOLUME_LOSE_UNSYNCED,
+    names.PACKAGES_DEBIAN,
+    names.USERS_MANY,
+)
+_SETTINGS = (
+    ("user/max_user_namespaces", "0", "user namespaces are switched off: sysctl -w user.max_user_namespaces=10000"),
+    ("kernel/unprivileged_userns_clone", "0", "user namespaces need root here: sysctl -w kernel.unprivileged_userns_clone=1"),
+    (
+        "kernel/apparmor_restrict_unprivileged_userns",
+        "1",
+        "AppArmor restricts user namespaces: sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
+    ),
+)
 
 
 def take_survey(backend: str, lab: LabSpec) -> Survey:
-    return Survey(backend=backend, mode="", capabilities=())
+    """Tries it all (about 0.15 s), keeps nothing. `lab` decides only what its absence would mean."""
+    root = os.geteuid() == 0
+    answers = _tried()
+    mode = "root" if root else "rootless"
+    broken = answers.get("namespaces", "")
+    if broken:
+        reason = f"no lab can be built here: {broken}; {_advice(root)}"
+        found = tuple(Capability(name=name, present=False, reason=reason) for name in _EVERYTHING)
+        return Survey(backend=backend, mode=mode, capabilities=found)
+    always = tuple(Capability(name=n, present=True) for n in (names.NODE_POWER, names.PROCESS_SIGNAL, names.COMMAND_EXEC))
+    found = (*always, _cut(answers["cut"]), _freeze(answers["cgroup"]), _volume(answers.get("volume"), root), _packages(root))
+    return Survey(backend=backend, mode=mode, capabilities=(*found, _users(answers["users"])))
+
+
+def own_environment() -> dict[str, str]:
+    """The environment in which our own helpers find this very package, wherever they are started."""
+    package_root = str(Path(chaoskit.__file__).resolve().parent.parent)
+    inherited = [os.path.abspath(part) for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys([*inherited, package_root]))}
+
+
+def _tried() -> dict[str, str]:
+    """Trial -> "" where it worked, else why not."""
+    wires = rtnl.batch(rtnl.loopback(), rtnl.bridge(0))
+    try:
+        directory = state.make_private(state.state_directory())
+    except OSError as error:
+        return {"namespaces": f"the state directory cannot be used: {error}"}
+    request = {
+        "directory": str(directory),
+        "wires": packed(wires),
+        "cut": packed(nft.cut("trial", [(rtnl.port_name(0, 0), rtnl.port_name(1, 0))])),
+    }
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", _TRIAL],
+            input=json.dumps(request),
+            capture_output=True,
+            text=True,
+            timeout=_WITHIN_S,
+            check=False,
+            cwd="/",
+            env=own_environment(),
+        )
+    except subprocess.TimeoutExpired:
+        return {"namespaces": f"trying it did not end within {_WITHIN_S:g} s"}
+    try:
+        answers: dict[str, str] = json.loads(done.stdout)
+    except ValueError:
+        return {"namespaces": f"trying it ended with exit code {done.returncode}: {done.stderr[-500:]}"}
+    return answers
+
+
+def _advice(root: bool) -> str:
+    if root:
+        return "root needs CAP_SYS_ADMIN and CAP_NET_ADMIN; in a container, give it both, or run chaoskit on the host"
+    for name, bad, advice in _SETTINGS:
+        try:
+            if Path("/proc/sys", name).read_text(encoding="ascii").strip() == bad:
+                return advice
+        except OSError:
+            continue
+    return "run chaoskit as root, or on a kernel that lets users make user namespaces"
+
+
+def _cut(why: str) -> Capability:
+    reason = f"nftables' bridge family: {why}; load nf_tables_bridge (CONFIG_NF_TABLES_BRIDGE) in the kernel" if why else ""
+    return Capability(name=names.NETWORK_CUT, present=not why, reason=reason)
+
+
+def _freeze(why: str) -> Capability:
+    how = (
+        f"by SIGSTOP to every process, because the cgroup v2 freezer cannot be used: {why}" if why else "by the cgroup v2 freezer"
+    )
+    return Capability(name=names.NODE_FREEZE, present=True, reason=how)
+
+
+def _volume(why: str | None, root: bool) -> Capability:
+    name = names.VOLUME_LOSE_UNSYNCED
+    if not root:
+        return Capability(name=name, present=False, reason="loop devices need root: volumes are plain directories here")
+    return Capability(name=name, present=not why, reason=f"ext4 on a loop device: {why}" if why else "")
+
+
+def _packages(root: bool) -> Capability:
+    name = names.PACKAGES_DEBIAN
+    if not root:
+        return Capability(name=name, present=False, reason="building an image of Debian packages needs root")
+    if shutil.which("apt-get") is None:
+        return Capability(name=name, present=False, reason="there is no apt-get here: use a Debian or Ubuntu machine")
+    return Capability(name=name, present=True)
+
+
+def _users(answer: str) -> Capability:
+    reason = "one user only: add this account to /etc/subuid and /etc/subgid and install uidmap, or run as root" if answer else ""
+    return Capability(name=names.USERS_MANY, present=not answer, reason=reason)

@@ -11,7 +11,17 @@ from pathlib import Path
 from chaoskit.backends.namespace import syscalls
 from chaoskit.backends.namespace.wire import VolumeJson
 
-MKFS_FILE_SYSTEM = ("mkfs.ext4", "-q", "-F", "-m", "0", "-O", "^resize_inode", "-E", "lazy_itable_init=1,lazy_journal_init=1,nodiscard")
+MKFS_FILE_SYSTEM = (
+    "mkfs.ext4",
+    "-q",
+    "-F",
+    "-m",
+    "0",
+    "-O",
+    "^resize_inode",
+    "-E",
+    "lazy_itable_init=1,lazy_journal_init=1,nodiscard",
+)
 _MKFS_PATH = "/usr/sbin:/sbin:/usr/bin:/bin"
 
 
@@ -47,6 +57,20 @@ class Volumes:
         self.mount(node, volume["name"])
         with contextlib.suppress(FileNotFoundError):
             (place / "lost+found").rmdir()  # initdb and its like refuse a directory that is not empty
+
+    def make_all(self, node: str, volumes: Iterable[VolumeJson]) -> None:
+        for volume in volumes:
+            self.make(node, volume)
+
+    def mount_all(self, node: str, volumes: Iterable[str]) -> None:
+        """Mount a node's volumes afresh."""
+        for volume in volumes:
+            self.unmount(node, volume)
+            self.mount(node, volume)
+
+    def unmount_all(self, node: str, volumes: Iterable[str]) -> None:
+        for volume in volumes:
+            self.unmount(node, volume)
 
     def mount(self, node: str, volume: str) -> None:
         """Mount what was unmounted; the journal is replayed. Nothing for a plain directory."""

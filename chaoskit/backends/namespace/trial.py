@@ -1,0 +1,150 @@
+"""Tries, in scratch namespaces of its own, what a lab needs, and prints what worked: `python -m ... < request > answer`.
+
+A process of its own because it changes namespaces, and its caller may have threads. Nothing it makes outlives it; nothing of
+the host is touched but one cgroup directory and one small file, both removed at once. Standard library only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from chaoskit.backends.namespace import freezer, identity, syscalls, transport
+from chaoskit.backends.namespace.processes import forked
+from chaoskit.backends.namespace.volumes import Volumes
+from chaoskit.backends.namespace.wire import Refused, unpacked
+from chaoskit.linux import netlink
+
+_PARENT = syscalls.CLONE_NEWNS | syscalls.CLONE_NEWNET | syscalls.CLONE_NEWPID | syscalls.CLONE_NEWUTS | syscalls.CLONE_NEWIPC
+
+
+def main() -> None:
+    """{"wires": batch, "cut": batch} on standard input; {trial: "" or why not} on standard output."""
+    request = json.load(sys.stdin)
+    directory = request["directory"]
+    trials: dict[str, Callable[[], None]] = {
+        "namespaces": lambda: _namespaces(unpacked(request["wires"]), b""),
+        "cut": lambda: _namespaces(unpacked(request["wires"]), unpacked(request["cut"])),
+        "cgroup": _cgroup,
+    }
+    if os.geteuid() == 0:
+        trials["volume"] = lambda: _volume(directory)
+    running = {name: _begun(trial) for name, trial in trials.items()}
+    answers = {name: _outcome(*begun) for name, begun in running.items()}
+    answers["users"] = "" if os.geteuid() == 0 or identity.subordinate_ids() else "one"
+    print(json.dumps(answers))
+
+
+def _begun(trial: Callable[[], None]) -> tuple[int, int]:
+    reader, writer = os.pipe()
+
+    def body() -> int:
+        try:
+            trial()
+        except (OSError, Refused, RuntimeError, subprocess.SubprocessError) as error:
+            evidence = getattr(error, "evidence", "")
+            os.write(writer, f"{error}{': ' + evidence if evidence else ''}"[:2000].encode())
+            return 1
+        return 0
+
+    pid = forked(body, keep=[writer])
+    os.close(writer)
+    return pid, reader
+
+
+def _outcome(pid: int, reader: int) -> str:
+    with os.fdopen(reader, "rb") as said:
+        text = said.read().decode("utf-8", "replace")
+    _, status = os.waitpid(pid, 0)
+    code = os.waitstatus_to_exitcode(status)
+    return text or ("" if code == 0 else f"exit code {code}")
+
+
+def _namespaces(wires: bytes, cut: bytes) -> None:
+    """The namespaces, mounts and links of a lab with one node, and where given a cut."""
+    rootless = os.geteuid() != 0
+    if rootless:
+        identity.enter_user_namespace()
+    syscalls.unshare(_PARENT)
+    pid, reader = _begun(lambda: _inside(wires, cut, rootless))
+    why = _outcome(pid, reader)
+    if why:
+        raise Refused(why)
+
+
+def _inside(wires: bytes, cut: bytes, rootless: bool) -> None:
+    transport.send_batch(netlink.NETLINK_ROUTE, wires)
+    if cut:
+        transport.send_batch(netlink.NETLINK_NETFILTER, cut)
+        return
+    syscalls.mount("none", "/", flags=syscalls.MS_REC | syscalls.MS_PRIVATE)
+    syscalls.mount("proc", "/proc", "proc")
+    scratch = "/run" if os.path.isdir("/run") else "/tmp"
+    syscalls.mount("tmpfs", scratch, "tmpfs")
+    for name in ("upper", "work", "merged", "sys", "pts"):
+        os.mkdir(f"{scratch}/{name}")
+    options = f"lowerdir=/usr,upperdir={scratch}/upper,workdir={scratch}/work" + (",userxattr" if rootless else "")
+    syscalls.mount("overlay", f"{scratch}/merged", "overlay", 0, options)
+    syscalls.mount("sysfs", f"{scratch}/sys", "sysfs", syscalls.MS_RDONLY)
+    syscalls.mount("devpts", f"{scratch}/pts", "devpts", 0, "newinstance,ptmxmode=0666")
+
+
+def _cgroup() -> None:
+    """A process of our own is put into a group of our own, frozen, thawed and ended."""
+    group = freezer.make_cgroup(f"{freezer.lab_cgroup_name('trial')}-{os.getpid()}")
+    if group is None:
+        raise Refused("no cgroup v2 directory here can be written")
+    sleeper = forked(_sleep)
+    try:
+        (group / "cgroup.procs").write_text(str(sleeper))
+        asyncio.run(freezer.freeze_cgroup(group, frozen=True))
+        asyncio.run(freezer.freeze_cgroup(group, frozen=False))
+    finally:
+        os.kill(sleeper, 9)
+        os.waitpid(sleeper, 0)
+        _remove_soon(group)
+
+
+def _sleep() -> int:
+    time.sleep(10)
+    return 0
+
+
+def _remove_soon(group: Path) -> None:
+    deadline = time.monotonic() + 1.0
+    while True:
+        try:
+            freezer.remove_cgroup(group)
+            return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.001)
+
+
+def _volume(directory: str) -> None:
+    """A small ext4 on a loop device loses what was not flushed."""
+    if shutil.which("mkfs.ext4", path="/usr/sbin:/sbin:/usr/bin:/bin") is None:
+        raise Refused("mkfs.ext4 is missing: install e2fsprogs")
+    syscalls.unshare(syscalls.CLONE_NEWNS)
+    syscalls.mount("none", "/", flags=syscalls.MS_REC | syscalls.MS_PRIVATE)
+    with tempfile.TemporaryDirectory(prefix="trial-", dir=directory) as scratch:
+        os.mkdir(f"{scratch}/disks")
+        volumes = Volumes(scratch, loop_backed=True)
+        volumes.make("trial", {"name": "v", "size_bytes": 4 << 20, "mount": "/v", "owner": "root"})
+        try:
+            volumes.lose_unsynced("trial", ["v"])
+        finally:
+            volumes.unmount("trial", "v")
+
+
+if __name__ == "__main__":
+    main()
