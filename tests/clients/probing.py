@@ -63,7 +63,7 @@ class ProbeProcess:
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.communicate(timeout=10)
+        self.process.wait(10)
 
     def _next(self) -> ClientStatus | None:
         assert self.process.stdout is not None
