@@ -115,13 +115,19 @@ def outage_spans(seen: Evidence, window_ns: int, interval_ns: int) -> tuple[Outa
     spans = []
     for begin, end in zip(begins.tolist(), ends.tolist(), strict=True):
         first, last = int(failed_sent[begin]), int(failed_sent[end])
-        before = int(np.searchsorted(ok_sent, first, side="left"))
-        returned = returned_end = None
-        if has_next[end]:
-            candidate = int(return_sent[end])
-            if end + 1 < len(failed) or last_sent >= candidate + window_ns - interval_ns:
-                returned, returned_end = candidate, int(seen.ended[ok_at[next_ok[end]]])
         runs = next_ok[begin : end + 1]
+        lead = trail = 0
+        if end > begin and runs[1] != runs[0]:
+            lead = _alternation(int(failed_sent[begin + 1]) - first, interval_ns)
+        if end > begin and runs[-1] != runs[-2]:
+            trail = _alternation(last - int(failed_sent[end - 1]), interval_ns)
+        before = int(np.searchsorted(ok_sent, first - lead, side="right" if lead else "left"))
+        after = int(np.searchsorted(ok_sent, last + trail, side="left" if trail else "right"))
+        returned = returned_end = None
+        if after < len(ok_sent):
+            candidate = int(ok_sent[after])
+            if end + 1 < len(failed) or last_sent >= candidate + window_ns - interval_ns:
+                returned, returned_end = candidate, int(seen.ended[ok_at[after]])
         words, counts = np.unique(seen.outcome[failed[begin : end + 1]], return_counts=True)
         spans.append(
             OutageSpan(
@@ -136,6 +142,15 @@ def outage_spans(seen: Evidence, window_ns: int, interval_ns: int) -> tuple[Outa
             )
         )
     return tuple(spans)
+
+
+def _alternation(gap_ns: int, interval_ns: int) -> int:
+    """How far the edge of an outage that only a part of the attempts meet may lie beyond the failed attempt at that edge.
+
+    Where ok and failed attempts alternate (half the hosts are down), an ok one beside the edge proves nothing: the part that
+    fails had its turn only one `gap_ns` away. Beyond one probe interval D it is no alternation: every probe had its turn.
+    """
+    return gap_ns if gap_ns <= interval_ns else 0
 
 
 def error_class(outcome: str) -> str:

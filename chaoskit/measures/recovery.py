@@ -42,12 +42,11 @@ def recovery_figures(
         failed = seen.sent[~seen.ok]
         until = failed[(failed >= span.first_failed) & (failed <= healed)]
         last = int(until.max()) if len(until) else span.first_failed
-        when = (
-            "never returned"
-            if returned is None
-            else f"returned only {duration_text(seconds(returned - healed))} after the heal began"
-        )
-        reason = f"service {when}, {duration_text(seconds(healed - span.first_failed))} into the outage: not a failover (hold the fault for longer)"
+        when = "never returned"
+        if returned is not None:
+            when = f"returned only {duration_text(seconds(returned - healed))} after the heal began"
+        after = duration_text(seconds(healed - span.first_failed))
+        reason = f"service {when}, {after} into the outage: not a failover (to see one, hold the fault for longer)"
         return RecoveryFigures(
             _censored(last - span.first_failed, RTO_RULE, span.failures, reason),
             user,
