@@ -8,11 +8,11 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from chaoskit.engine.document import Document, Keys
 from chaoskit.engine.explaining import problems_of, written_names
 from chaoskit.engine.registry import Registry
 from chaoskit.engine.rendering import client_nodes
-from chaoskit.engine.templating import nearest
-from chaoskit.engine.yaml_source import Document, Keys
+from chaoskit.engine.spelling import nearest
 from chaoskit.linux.process_match import ProcessMatch
 from chaoskit.model.errors import Problem
 from chaoskit.model.experiment import Action, ClientSpec, Experiment, Selector

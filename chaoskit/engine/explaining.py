@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 from pydantic import AliasChoices, BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from chaoskit.engine.templating import nearest
-from chaoskit.engine.yaml_source import Document, Keys, shown
+from chaoskit.engine.document import Document, Keys, shown
+from chaoskit.engine.spelling import nearest
 from chaoskit.model.errors import InputError, Problem
 
 Model = TypeVar("Model", bound=BaseModel)

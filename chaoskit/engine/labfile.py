@@ -39,9 +39,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from chaoskit.engine.document import Document, Keys
 from chaoskit.engine.explaining import validated
-from chaoskit.engine.templating import nearest
-from chaoskit.engine.yaml_source import Document, Keys, read_document
+from chaoskit.engine.spelling import nearest
+from chaoskit.engine.yaml_source import read_document
 from chaoskit.model.errors import InputError, Problem
 from chaoskit.model.lab import LabSpec
 from chaoskit.model.plan import SourceFile

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from chaoskit.engine.checking import Checker, action_names, endpoint_problems
+from chaoskit.engine.document import Document, Keys
 from chaoskit.engine.explaining import problems_of
 from chaoskit.engine.labfile import LabFile, Override, lab_path, read_lab
 from chaoskit.engine.overriding import fill_in_configuration, lay_overrides
@@ -22,7 +23,7 @@ from chaoskit.engine.predicting import predicted_rto_s
 from chaoskit.engine.registry import Registry
 from chaoskit.engine.rendering import RenderedLab, render_lab
 from chaoskit.engine.secrets import secret_problems
-from chaoskit.engine.yaml_source import Document, Keys, read_document
+from chaoskit.engine.yaml_source import read_document
 from chaoskit.model.errors import InputError, Problem
 from chaoskit.model.experiment import Experiment
 from chaoskit.model.plan import SourceFile

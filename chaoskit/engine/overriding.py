@@ -6,9 +6,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from chaoskit.engine.document import Document, Keys, Place, dotted, shown
 from chaoskit.engine.explaining import written_names
-from chaoskit.engine.templating import nearest
-from chaoskit.engine.yaml_source import Document, Keys, Place, any_document, dotted, shown
+from chaoskit.engine.spelling import nearest
+from chaoskit.engine.yaml_source import any_document
 from chaoskit.model.errors import InputError, Problem
 from chaoskit.model.experiment import Experiment
 

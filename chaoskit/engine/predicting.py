@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from chaoskit.engine.templating import nearest
-from chaoskit.engine.yaml_source import Document
+from chaoskit.engine.document import Document
+from chaoskit.engine.spelling import nearest
 from chaoskit.model.errors import InputError, Problem
 from chaoskit.model.lab import LabSpec
 from chaoskit.model.units import Duration

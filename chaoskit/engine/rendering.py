@@ -15,9 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from chaoskit.engine.document import Document, Keys, dotted
 from chaoskit.engine.labfile import LabFile, start_order
-from chaoskit.engine.templating import TemplateRefused, nearest, rendered
-from chaoskit.engine.yaml_source import MAX_BYTES, Document, Keys, dotted
+from chaoskit.engine.spelling import nearest
+from chaoskit.engine.templating import TemplateRefused, rendered
+from chaoskit.engine.yaml_source import MAX_BYTES
 from chaoskit.model.capability import Capability
 from chaoskit.model.errors import InputError, Problem
 from chaoskit.model.lab import (

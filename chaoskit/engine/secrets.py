@@ -15,9 +15,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from chaoskit.engine.document import Document
 from chaoskit.engine.explaining import validated
-from chaoskit.engine.templating import nearest
-from chaoskit.engine.yaml_source import Document
+from chaoskit.engine.spelling import nearest
 from chaoskit.model.errors import InputError, Problem
 from chaoskit.model.experiment import Experiment
 from chaoskit.model.record import Record

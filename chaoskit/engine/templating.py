@@ -6,7 +6,6 @@ text may produce is bounded. The names are documented in `chaoskit.engine.labfil
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
@@ -15,6 +14,7 @@ from jinja2 import nodes
 from jinja2.exceptions import SecurityError, TemplateSyntaxError, UndefinedError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from chaoskit.engine.spelling import nearest
 from chaoskit.model.units import Duration, Size
 
 MAX_OUTPUT = 1024 * 1024
@@ -37,16 +37,6 @@ class TemplateRefused(Exception):
     def __init__(self, message: str, line: int = 1, *, value: str = "", allowed: tuple[str, ...] = (), nearest: str = "") -> None:
         self.message, self.line, self.value, self.allowed, self.nearest = message, line, value, allowed, nearest
         super().__init__(message)
-
-
-def nearest(word: str, allowed: Any) -> str:
-    """The allowed word most like `word`; empty where none comes near."""
-    names = [str(a) for a in allowed]
-    found = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
-    if not found:
-        lowered = {name.lower().replace("_", "-"): name for name in names}
-        found = [lowered[m] for m in difflib.get_close_matches(word.lower().replace("_", "-"), list(lowered), n=1, cutoff=0.6)]
-    return found[0] if found else ""
 
 
 class _Missing(jinja2.StrictUndefined):

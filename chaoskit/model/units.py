@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any, ClassVar, Literal, Self
 
@@ -27,6 +28,8 @@ def _parts(text: str, units: dict[str, float], example: str) -> float:
         end = match.end()
     if end == 0 or stripped[end:].strip():
         raise ValueError(f"{text!r} is not a number with a unit ({', '.join(units)}), as in {example}")
+    if not math.isfinite(total):
+        raise ValueError(f"too large; write it as in {example}")
     return total
 
 
@@ -111,6 +114,8 @@ class Rate(_Quantity):
         if match is None:
             raise ValueError(f"a rate says how many per time: write {cls.EXAMPLE}")
         rate = float(match.group(1)) * cls.UNITS[match.group(2)]
+        if not math.isfinite(rate):
+            raise ValueError(f"too large; write it as in {cls.EXAMPLE}")
         if rate <= 0:
             raise ValueError("a rate of 0 would probe nothing and so prove nothing; use more than 0, such as 10/s")
         return cls(rate)
@@ -168,6 +173,8 @@ class Bound(Record):
                 limit = float(match.group(2))
             except ValueError:
                 raise ValueError(f"{match.group(2)!r} is not a number; write it as in {example!r}") from None
+        if not math.isfinite(limit):
+            raise ValueError(f"{match.group(2)!r} is not a finite number; write it as in {example!r}")
         operator: Any = match.group(1)
         return cls(operator=operator, limit=limit, text=f"{operator} {match.group(2)}")
 

@@ -11,10 +11,10 @@ from typing import Any
 import click
 from ruamel.yaml import YAML
 
+from chaoskit.engine.document import Document
 from chaoskit.engine.labfile import LabFile
 from chaoskit.engine.planning import PreviewScene
 from chaoskit.engine.rendering import render_lab
-from chaoskit.engine.yaml_source import Document
 from chaoskit.model.capability import Survey
 from chaoskit.model.errors import ChaoskitError, StepFailed
 from chaoskit.model.experiment import Action, ClientSpec

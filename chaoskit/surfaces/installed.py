@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from chaoskit.engine.registry import Registry
-from chaoskit.engine.templating import nearest
+from chaoskit.engine.spelling import nearest
 from chaoskit.model.errors import InputError, Problem
 from chaoskit.ports.lab import Backend
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,7 +29,7 @@ def on_terminal() -> bool:
 
 
 def _console() -> Console:
-    return Console(highlight=False, soft_wrap=False)
+    return Console(highlight=False)
 
 
 def say(text: str = "", style: str = "") -> None:
@@ -37,9 +38,12 @@ def say(text: str = "", style: str = "") -> None:
     if not on_terminal():
         click.echo(text)
         return
-    indent = len(text) - len(text.lstrip(" "))
+    console = _console()
     for line in text.split("\n"):
-        _console().print(Text(line, style=STYLES[style]), overflow="fold", no_wrap=False, soft_wrap=indent > 30)
+        indent = len(line) - len(line.lstrip(" "))
+        hanging = " " * min(indent + 2, console.width // 2)
+        for part in textwrap.wrap(line, console.width, subsequent_indent=hanging, break_on_hyphens=False) or [""]:
+            console.print(Text(part, style=STYLES[style]), overflow="fold")
 
 
 def say_table(columns: Sequence[str], rows: Sequence[Sequence[str]], widths_fixed: int = 1) -> None:
