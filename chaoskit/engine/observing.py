@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from chaoskit.engine.leading import RoleListener
 from chaoskit.engine.run_directory import EventLog, RunDirectory
 from chaoskit.engine.schedule import ClientSchedule, client_schedule
 from chaoskit.model.errors import LabUnavailable, StepFailed
@@ -17,12 +18,10 @@ from chaoskit.model.plan import Plan
 from chaoskit.ports.client import ClientConfig, ClientStatus
 from chaoskit.ports.clock import Clock
 from chaoskit.ports.lab import Agent, Lab
-from chaoskit.ports.watcher import RoleBeat, RoleChanged, RoleWatchConfig
+from chaoskit.ports.watcher import RoleChanged
 
 PROBE = "chaoskit.clients.probe"
-ROLE_WATCHER = "chaoskit.watchers.role"
-"""Modules run as processes of their own inside the lab; the engine never imports them."""
-STALE_ROLES_S = 3.0
+"""Run as a process of its own inside the lab; the engine never imports it."""
 _STATES = {1: "yes", 0: "no", None: "unknown"}
 
 
@@ -33,11 +32,9 @@ class Observation:
         self._plan, self._lab, self._run, self._run_id = plan, lab, run, run_id
         self._events, self._clock, self._trial = events, clock, trial
         self._probes: dict[str, Agent] = {}
-        self._watcher: Agent | None = None
+        self.leading = RoleListener(lab, plan.lab_plan, clock)
         self.clients: dict[str, ClientStatus] = {}
         self.schedules: dict[str, ClientSchedule] = {}
-        self.roles: dict[str, dict[str, int | None]] = {}
-        self._roles_at_ns = 0
         self._lost: set[str] = set()
         self.exits: list[str] = []
         """Services that ended, for people."""
@@ -46,17 +43,8 @@ class Observation:
 
     def start_watcher(self) -> None:
         """Ask every node about every role from now on. Nothing where the lab names no roles."""
-        if not self._plan.lab_plan.roles:
-            return
-        inside = self._lab.inside()
-        config = RoleWatchConfig(
-            trial=self._trial,
-            spool=str(self._run.spool / f"{self._trial}-roles.sqlite"),
-            inside=None if inside is None else str(inside),
-            roles=self._plan.lab_plan.roles,
-            addresses=self._plan.lab_plan.addresses(),
-        )
-        self._watcher = self._spawn("roles", None, ROLE_WATCHER, config.model_dump_json())
+        spool = self._run.spool / f"{self._trial}-roles"
+        self.leading.start(spool.with_suffix(".json"), spool.with_suffix(".sqlite"), self._log("roles"), self._trial)
 
     def start_clients(self) -> None:
         """Start every client of the experiment, one process each."""
@@ -64,7 +52,7 @@ class Observation:
             schedule = client_schedule(spec)
             self.schedules[name] = schedule
             config = self._client_config(name, spec, schedule)
-            self._probes[name] = self._spawn(name, config.vantage, PROBE, config.model_dump_json())
+            self._probes[name] = self._spawn(name, config.vantage, config.model_dump_json())
             self._events.add(
                 "client.started",
                 client=name,
@@ -111,12 +99,15 @@ class Observation:
             seed=self._plan.trials[self._trial].seed,
         )
 
-    def _spawn(self, name: str, node: str | None, module: str, config: str) -> Agent:
+    def _spawn(self, name: str, node: str, config: str) -> Agent:
         file = f"spool/{self._trial}-{name}.json"
         self._run.write_text(file, config)
+        return self._lab.spawn(name, node, (sys.executable, "-m", PROBE, str(self._run.path / file)), self._log(name))
+
+    def _log(self, name: str) -> Path:
         logs = self._run.logs / str(self._trial) / "chaoskit"
         logs.mkdir(parents=True, exist_ok=True)
-        return self._lab.spawn(name, node, (sys.executable, "-m", module, str(self._run.path / file)), logs / f"{name}.log")
+        return logs / f"{name}.log"
 
     # -- listen --------------------------------------------------------------------------------------------------------
 
@@ -127,12 +118,11 @@ class Observation:
                 try:
                     self.clients[name] = ClientStatus.model_validate_json(line)
                 except ValidationError:
-                    self._events.add("note", source="client", text=f"{name} said {line[:200]!r}", author="chaoskit")
+                    self._odd(name, line)
             self._note_loss(name, agent)
-        if self._watcher is not None:
-            for line in self._watcher.lines():
-                self._take_role_line(line)
-            self._note_loss("the role watcher", self._watcher)
+        self.leading.poll(self._role_changed, lambda line: self._odd("the role watcher", line))
+        if self.leading.agent is not None:
+            self._note_loss("the role watcher", self.leading.agent)
         for event in self._lab.events():
             if event.kind == "service.exited":
                 said = event.data
@@ -148,19 +138,7 @@ class Observation:
         why = f": {last.last_error}" if last is not None and last.last_error else ""
         self._events.add("problem", message=f"{name} ended by itself with code {code}{why}", subject=name)
 
-    def _take_role_line(self, line: str) -> None:
-        try:
-            if '"role_beat"' in line:
-                beat = RoleBeat.model_validate_json(line)
-                self.roles = {role: dict(nodes) for role, nodes in beat.roles.items()}
-                self._roles_at_ns = beat.t_ns
-                return
-            change = RoleChanged.model_validate_json(line)
-        except ValidationError:
-            self._events.add("note", source="watcher", text=f"the role watcher said {line[:200]!r}", author="chaoskit")
-            return
-        self.roles.setdefault(change.role, {})[change.node] = change.state
-        self._roles_at_ns = max(self._roles_at_ns, change.between_ns[1])
+    def _role_changed(self, change: RoleChanged) -> None:
         self._events.add(
             "role.changed",
             source="watcher",
@@ -170,27 +148,14 @@ class Observation:
             between_ns=list(change.between_ns),
         )
 
+    def _odd(self, name: str, line: str) -> None:
+        self._events.add("note", text=f"{name} said {line[:200]!r}", author="chaoskit")
+
     # -- ask -----------------------------------------------------------------------------------------------------------
 
     def lost(self) -> tuple[str, ...]:
         """Probes and watchers that ended by themselves: what they would have seen is not known."""
         return tuple(sorted(self._lost))
-
-    def holders(self, role: str) -> tuple[str, ...] | None:
-        """Who holds a role now; None while nothing current is known."""
-        if self._clock.monotonic_ns() - self._roles_at_ns > STALE_ROLES_S * 1e9:
-            return None
-        return tuple(node for node, state in self.roles.get(role, {}).items() if state == 1)
-
-    def roles_lacking(self, wanted: Mapping[str, int]) -> str:
-        """What is missing for so many holders of each role; empty where nothing is."""
-        lacking = []
-        for role, count in wanted.items():
-            holding = self.holders(role)
-            if holding is None or len(holding) != count:
-                seen = "nothing heard yet" if holding is None else f"{len(holding)} ({', '.join(holding) or 'nobody'})"
-                lacking.append(f"role {role}: {count} wanted, {seen}")
-        return "; ".join(lacking)
 
     def clients_lacking(self, phase: str) -> str:
         """Clients that have not reached a phase, with what they last said; LabUnavailable where one failed for good."""
@@ -230,7 +195,10 @@ class Observation:
 
     def stop(self) -> None:
         """End all of them; they flush what they have. Their own end is no loss any more."""
-        agents: Sequence[tuple[str, Agent]] = [*self._probes.items(), *([("roles", self._watcher)] if self._watcher else [])]
+        agents: Sequence[tuple[str, Agent]] = [
+            *self._probes.items(),
+            *([("roles", self.leading.agent)] if self.leading.agent else []),
+        ]
         failures: list[str] = []
         for name, agent in agents:
             already_lost = name in self._lost

@@ -102,14 +102,14 @@ class Trial:
         watch.start_watcher()
         logs = c.run.logs / str(self._trial.index)
         wait_until(
-            lambda: watch.roles_lacking(ready.roles),
+            lambda: watch.leading.lacking(ready.roles),
             float(ready.within),
             "the lab did not become ready",
             self._tick,
             c.clock,
             logs,
         )
-        held = {role: list(watch.holders(role) or ()) for role in plan.lab_plan.roles}
+        held = {role: list(watch.leading.holders(role) or ()) for role in plan.lab_plan.roles}
         c.events.add("lab.ready", took_s=(c.clock.monotonic_ns() - began_ns) / 1e9, roles=held)
         watch.start_clients()
         wait_until(lambda: watch.clients_lacking("running"), CLIENT_START_S, "clients did not start", self._tick, c.clock, logs)
@@ -121,7 +121,7 @@ class Trial:
         self._wait(float(experiment.baseline))
         self._zero_ns = c.events.add("baseline.ended").t_ns
         self._exits_seen = -1  # from here on services may end: that is what the faults are for
-        self._method(LiveScene(lab, watch.holders, self._chance))
+        self._method(LiveScene(lab, watch.leading.holders, self._chance))
         self._recover_and_read_back()
 
     def _steady_lacking(self) -> Callable[[], str]:
@@ -131,7 +131,7 @@ class Trial:
         watch = self._observation()
 
         def lacking() -> str:
-            missing = [text] if (text := watch.roles_lacking(hypothesis.roles)) else []
+            missing = [text] if (text := watch.leading.lacking(hypothesis.roles)) else []
             now_ns = self._c.clock.monotonic_ns()
             for name in self._plan.experiment.clients:
                 status = watch.clients.get(name)
@@ -196,9 +196,9 @@ class Trial:
         self._enter("recovery", recovery_s)
         wanted = self._plan.lab_plan.ready.roles
         deadline_ns = healed_ns + round(recovery_s * 1e9)
-        while (late := watch.clients_not_back(self._zero_ns or 0)) or watch.roles_lacking(wanted):
+        while (late := watch.clients_not_back(self._zero_ns or 0)) or watch.leading.lacking(wanted):
             if c.clock.monotonic_ns() >= deadline_ns:
-                c.events.add("recovery.timeout", clients=list(late), roles=watch.roles_lacking(wanted))
+                c.events.add("recovery.timeout", clients=list(late), roles=watch.leading.lacking(wanted))
                 break
             self._tick()
         else:
@@ -302,7 +302,10 @@ class Trial:
                 phase_of_s=self._phase_of_s,
                 method_s=None if self._zero_ns is None else (now_ns - self._zero_ns) / 1e9,
                 clients=dict(self._watch.clients) if self._watch is not None else {},
-                roles={r: {n: None if s is None else bool(s) for n, s in nodes.items()} for r, nodes in self._watch.roles.items()}
+                roles={
+                    r: {n: None if s is None else bool(s) for n, s in nodes.items()}
+                    for r, nodes in self._watch.leading.roles.items()
+                }
                 if self._watch is not None
                 else {},
                 faults=tuple(f"{i.fault.NAME} on {', '.join(i.nodes)}" for i in self._injector.in_force)

@@ -1,0 +1,208 @@
+"""`run`, `report` and `recover`: the commands that act, and that make good."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from chaoskit.engine.clock import SystemClock
+from chaoskit.engine.judging import judge_run
+from chaoskit.engine.loading import load
+from chaoskit.engine.measuring import measure_run
+from chaoskit.engine.recovering import Recovered, dead_runs, recover_run, sweep_leftovers
+from chaoskit.engine.run_directory import RunDirectory, new_run_id
+from chaoskit.engine.running import incompleteness, run_plan
+from chaoskit.engine.undo import journal_lines, undo_summary
+from chaoskit.model.errors import ChaoskitError, HealFailed, InputError, Interrupted, Problem
+from chaoskit.model.result import Result
+from chaoskit.reporting.render import render
+from chaoskit.surfaces.installed import Installed, pass_installed
+from chaoskit.surfaces.reading import BACKEND, EXPERIMENT, JSON, SEED, SET, planned
+from chaoskit.surfaces.showing import LiveProgress, PlainProgress, QuietProgress
+from chaoskit.surfaces.terminal import say, say_json, say_table
+
+VERDICT_CODES = {"passed": 0, "failed": 1, "unknown": 3}
+VERDICT_STYLES = {"passed": "good", "failed": "bad", "unknown": "warn"}
+REPORTS = click.option(
+    "--reports", type=click.Path(path_type=Path, file_okay=False), default=Path("reports"), envvar="CHAOSKIT_REPORTS",
+    show_default=True, help="Where run directories are kept.",
+)  # fmt: skip
+
+
+@click.command()
+@EXPERIMENT
+@BACKEND
+@SEED
+@SET
+@click.option("--repeat", type=click.IntRange(1, 1000), default=None, help="How many trials, each with a fresh lab.")
+@click.option("--out", type=click.Path(path_type=Path), default=None, help="The run directory; must be new or empty.")
+@REPORTS
+@click.option("--keep-lab", is_flag=True, help="Leave the last trial's lab up; `chaoskit lab down` ends it.")
+@click.option("--quiet", is_flag=True, help="Say nothing but the verdict.")
+@JSON
+@pass_installed
+def run(
+    installed: Installed,
+    experiment: Path,
+    backend: str | None,
+    seed: int | None,
+    overrides: tuple[str, ...],
+    repeat: int | None,
+    out: Path | None,
+    reports: Path,
+    keep_lab: bool,
+    quiet: bool,
+    as_json: bool,
+) -> int:
+    """Build the lab, break it, measure, put everything back, and write a report.
+
+    Exit 0: every objective met; 1: one was missed; 3: the verdict is unknown; 4: a heal failed; 130: interrupted, after healing.
+    """
+    changes = (*overrides, f"repeat={repeat}") if repeat is not None else overrides
+    loaded = load(experiment, changes, installed.registry)
+    plan = planned(loaded, backend, seed, installed)
+    clock = SystemClock()
+    run_id = new_run_id(plan.experiment.title, clock.wall_ns())
+    directory = RunDirectory.create((out or reports / run_id).absolute())
+    progress = QuietProgress() if quiet or as_json else LiveProgress() if _stderr_is_terminal() else PlainProgress()
+    with progress:
+        for note in plan.notes:
+            progress.message(f"note: {note}")
+        ended_by, kept = run_plan(
+            plan,
+            installed.backend(backend),
+            directory,
+            run_id,
+            clock,
+            progress,
+            lambda name: installed.registry.load("faults", name),
+            keep_lab=keep_lab,
+        )
+    result, reports_written = judged(directory.path, None if ended_by is None else incompleteness(ended_by))
+    if as_json:
+        say_json(result.model_dump_json(by_alias=True, indent=2))
+    else:
+        _say_verdict(result, ended_by, reports_written)
+        if kept is not None:
+            say(f"The lab stays up: chaoskit lab status {kept} · chaoskit lab down {kept}")
+    return _code(result, ended_by)
+
+
+def judged(directory: Path, incomplete: str | None = None) -> tuple[Result, tuple[Path, ...]]:
+    """Measure, judge and render a run directory; the result and the files written."""
+    measure_run(directory)
+    undo = undo_summary(journal_lines(directory / "undo.jsonl"))
+    result = judge_run(directory, undo, incomplete)
+    return result, render(directory)
+
+
+def _code(result: Result, ended_by: ChaoskitError | None) -> int:
+    if isinstance(ended_by, HealFailed) or result.undo.dirty:
+        return HealFailed.exit_code
+    if isinstance(ended_by, Interrupted):
+        return Interrupted.exit_code
+    return VERDICT_CODES[result.verdict]
+
+
+def _say_verdict(result: Result, ended_by: ChaoskitError | None, written: tuple[Path, ...]) -> None:
+    say()
+    say(f"{result.verdict.upper()}  {result.experiment.title}", VERDICT_STYLES[result.verdict])
+    marks = {True: "met", False: "MISSED", None: "unknown"}
+    rows = [[f"  {marks[o.met]}", " ".join(filter(None, (o.name, o.subject))), o.target, o.actual] for o in result.objectives]
+    if rows:
+        say_table((), rows, widths_fixed=2)
+    for reason in dict.fromkeys((*result.reasons, *(r for o in result.objectives if o.met is None for r in o.reasons))):
+        say(f"  because {reason}", "warn")
+    if ended_by is not None:
+        say(f"  {ended_by}", "bad")
+    for left in result.undo.dirty:
+        say(f"  STILL BROKEN: {left}; try `chaoskit recover`", "bad")
+    shown = next((path for path in written if path.suffix == ".html"), None)
+    if shown is not None:
+        say(f"  report: {_short(shown)}")
+
+
+def _short(path: Path) -> str:
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative
+
+
+def _stderr_is_terminal() -> bool:
+    return os.isatty(2) and os.environ.get("TERM", "") not in ("", "dumb")
+
+
+@click.command()
+@click.argument("run_directory", metavar="RUN", type=click.Path(path_type=Path))
+@REPORTS
+@JSON
+def report(run_directory: Path, reports: Path, as_json: bool) -> int:
+    """Measure, judge and render a recorded run again. RUN is a run directory or the name of one in --reports."""
+    directory = _existing_run(run_directory, reports)
+    result, written = judged(directory)
+    if as_json:
+        say_json(result.model_dump_json(by_alias=True, indent=2))
+    else:
+        _say_verdict(result, None, written)
+    return 0
+
+
+def _existing_run(path: Path, reports: Path) -> Path:
+    for candidate in (path, reports / path):
+        if (candidate / "plan.json").is_file():
+            return candidate
+    known = tuple(sorted((p.parent.name for p in reports.glob("*/plan.json")), reverse=True)[:10])
+    raise InputError([Problem(message="there is no recorded run here (no plan.json)", value=str(path), allowed=known)])
+
+
+@click.command()
+@click.argument("places", metavar="[RUN]...", nargs=-1, type=click.Path(path_type=Path))
+@REPORTS
+@JSON
+@pass_installed
+def recover(installed: Installed, places: tuple[Path, ...], reports: Path, as_json: bool) -> int:
+    """Heal and remove what dead runs left behind: RUN directories, or all in --reports, and every orphaned lab.
+
+    Runs and labs whose chaoskit still lives are left alone. Exit 0: nothing is left; 4: something still is.
+    """
+    backends: dict[str, Any] = {name: installed.backend(name) for name in installed.registry.names("backends")}
+    done: list[Recovered] = []
+    for directory in dead_runs(places or (reports,)):
+        outcome = recover_run(directory, backends, SystemClock())
+        if outcome is not None:
+            done.append(outcome)
+    done.extend(sweep_leftovers(backends))
+    _judge_the_dead(done)
+    if as_json:
+        say_json({"recovered": [outcome.model_dump(mode="json") for outcome in done]})
+    else:
+        _say_recovered(done)
+    return HealFailed.exit_code if any(outcome.still_broken for outcome in done) else 0
+
+
+def _judge_the_dead(done: list[Recovered]) -> None:
+    """A run that was killed gets the verdict it can have (unknown), and a report with all its evidence."""
+    for outcome in done:
+        directory = Path(outcome.subject)
+        if not outcome.skipped and (directory / "plan.json").is_file():
+            try:
+                judged(directory, "chaoskit was killed; the run was recovered later")
+            except (ChaoskitError, OSError) as error:
+                say(f"{directory}: healed, but no report could be made: {error}", "warn")
+
+
+def _say_recovered(done: list[Recovered]) -> None:
+    if not done:
+        say("nothing to recover: no dead run owes anything, and no orphaned lab is left", "good")
+    for outcome in done:
+        say(outcome.subject, "head")
+        if outcome.skipped:
+            say(f"  left alone: {outcome.skipped}")
+        for healed in outcome.healed:
+            say(f"  healed: {healed}", "good")
+        for swept in outcome.swept:
+            say(f"  removed: {swept}", "good")
+        for broken in outcome.still_broken:
+            say(f"  STILL THERE: {broken}", "bad")

@@ -1,0 +1,144 @@
+"""A run while it goes on: a few live lines on a terminal, one line an event in a pipe."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Any
+
+import click
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from chaoskit.model.history import Event
+from chaoskit.ports.client import ClientStatus
+from chaoskit.ports.progress import Snapshot
+from chaoskit.surfaces.terminal import printable
+
+REFRESH_PER_S = 8
+
+
+def event_words(event: Event) -> str | None:
+    """An event in words, or None for those nobody needs to see while a run goes on."""
+    said, nodes = event.data, ", ".join(event.data.get("nodes", ()))
+    words: dict[str, str] = {
+        "trial.started": f"trial {said.get('index', 0) + 1} begins (seed {said.get('seed')})",
+        "lab.creating": f"building the lab {said.get('lab_id')}",
+        "lab.up": f"every service runs after {said.get('took_s', 0):.1f} s",
+        "lab.ready": f"the lab is ready: {_held(said.get('roles', {}))}",
+        "baseline.started": "steady; the clean baseline begins",
+        "baseline.ended": "the baseline is over; the method begins",
+        "fault.injecting": f"injecting {said.get('fault')} on {nodes}",
+        "fault.effect": f"{said.get('fault')} on {nodes}: "
+        + ("its effect was seen" if said.get("verified") else "NO effect was seen"),
+        "fault.healing": f"healing {said.get('fault')} on {nodes}",
+        "fault.gone": f"{said.get('fault')} on {nodes} is gone"
+        if said.get("verified")
+        else f"{said.get('fault')} on {nodes} is STILL THERE",
+        "fault.heal_failed": f"HEALING FAILED: {said.get('fault')} on {nodes}: {said.get('error')}",
+        "service.exited": f"{said.get('service')} on {said.get('node')} ended with code {said.get('code')}",
+        "clients.recovered": "every client is back",
+        "recovery.timeout": f"not back in time: {', '.join(said.get('clients', ()))} {said.get('roles', '')}",
+        "ledgers.read": "the ledgers are read back",
+        "abort": f"ABORTED: {said.get('reason')}",
+        "problem": f"problem: {said.get('message')}",
+        "note": f"note: {said.get('text')}",
+        "lab.down": "the lab is gone",
+    }
+    if event.kind == "role.changed" and said.get("state") == "yes":
+        return f"{said['node']} now holds the role {said['role']}"
+    return words.get(event.kind)
+
+
+def _held(roles: dict[str, Any]) -> str:
+    return ", ".join(f"{role} {' '.join(nodes) or '(nobody)'}" for role, nodes in roles.items())
+
+
+class PlainProgress:
+    """One line an event, on stderr, with seconds since the start: for a pipe, a log, a CI job."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+
+    def __enter__(self) -> PlainProgress:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        return
+
+    def event(self, event: Event) -> None:
+        words = event_words(event)
+        if words is not None:
+            self.message(words)
+
+    def snapshot(self, snapshot: Snapshot) -> None:
+        return
+
+    def message(self, text: str) -> None:
+        click.echo(printable(f"{time.monotonic() - self._began:7.1f}s  {text}"), err=True)
+
+
+class QuietProgress(PlainProgress):
+    """Says nothing."""
+
+    def message(self, text: str) -> None:
+        return
+
+
+class LiveProgress(PlainProgress):
+    """Events scroll by; below them, how things stand."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._console = Console(stderr=True, highlight=False)
+        self._live = Live(console=self._console, refresh_per_second=REFRESH_PER_S, transient=True)
+
+    def __enter__(self) -> LiveProgress:
+        self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._live.stop()
+
+    def message(self, text: str) -> None:
+        stamp = Text(f"{time.monotonic() - self._began:7.1f}s  ", style="dim")
+        bad = any(word in text for word in ("NO effect", "STILL THERE", "FAILED", "ABORTED", "problem:"))
+        self._console.print(stamp + Text(printable(text), style="bold red" if bad else ""))
+
+    def snapshot(self, snapshot: Snapshot) -> None:
+        self._live.update(self._picture(snapshot))
+
+    def _picture(self, now: Snapshot) -> Group:
+        clock = f"{now.phase_s:.0f} s" + (f" of {now.phase_of_s:.0f} s" if now.phase_of_s else "")
+        head = Text.assemble((f" {now.phase} ", "reverse"), f"  {clock}")
+        if now.method_s is not None:
+            head.append(f"  ·  {now.method_s:.1f} s into the method", style="dim")
+        if now.trials > 1:
+            head.append(f"  ·  trial {now.trial + 1} of {now.trials}", style="dim")
+        lines = [Text(""), head]
+        if now.faults:
+            lines.append(Text("   in force  " + "; ".join(now.faults), style="bold yellow"))
+        for role, nodes in list(now.roles.items())[:1]:
+            holders = [node for node, holds in nodes.items() if holds]
+            style = "" if len(holders) == 1 else "bold red"
+            lines.append(Text(f"   {role}  {', '.join(holders) or 'nobody'}", style=style))
+        width = max((len(name) for name in now.clients), default=0)
+        lines.extend(_client_line(name, status, width) for name, status in now.clients.items())
+        for line in lines:
+            line.truncate(self._console.width, overflow="ellipsis")
+        return Group(*lines)
+
+
+def _client_line(name: str, status: ClientStatus, width: int) -> Text:
+    attempts, ok = status.window
+    up = status.streak_since_ns is not None
+    state = status.phase if status.phase != "running" else "up" if up else "DOWN"
+    line = Text(f"   {name:<{width}}  ")
+    line.append(f"{state:<8}", style="green" if up else "bold red")
+    line.append(f" {ok}/{attempts} ok in 5 s")
+    if not up and status.last_ok_ns is not None:
+        line.append(f"  for {(status.t_ns - status.last_ok_ns) / 1e9:.1f} s", style="bold red")
+    if not up and status.last_error:
+        line.append(f"  {printable(status.last_error)}", style="dim")
+    return line
