@@ -8,6 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 from chaoskit.backends.namespace.node import Node
@@ -17,8 +18,14 @@ from chaoskit.linux import procfs
 _DEADLINE_S = 2.0
 
 
-def lab_cgroup_name(lab_id: str) -> str:
-    return f"chaoskit-{lab_id}"
+def lab_cgroup_name(directory: Path) -> str:
+    """The group of the lab with this directory: the lab's id, after a mark of the state directory it belongs to."""
+    return f"{cgroup_prefix(directory.parent.parent)}{directory.name}"
+
+
+def cgroup_prefix(state: Path) -> str:
+    """How the groups of all labs in one state directory begin: labs of other states are not ours to see or sweep."""
+    return f"chaoskit-{sha256(str(state).encode()).hexdigest()[:6]}-"
 
 
 def cgroup_parents() -> list[Path]:

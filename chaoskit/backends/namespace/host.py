@@ -58,7 +58,7 @@ class LabHost:
 
     async def build(self, progress: Callable[[str], None]) -> None:
         """Switches, volumes, nodes, services. Refused with evidence where anything fails."""
-        self.cgroup = freezer.make_cgroup(freezer.lab_cgroup_name(self.lab["lab_id"]))
+        self.cgroup = freezer.make_cgroup(freezer.lab_cgroup_name(Path(self.lab["directory"])))
         transport.send_batch(netlink.NETLINK_ROUTE, unpacked(self.lab["switch"]))
         for plan in self.lab["nodes"]:
             self._add_node(plan)

@@ -32,7 +32,8 @@ def host_trees(mountinfo: str, programs: Iterable[str]) -> list[str]:
     too, because an overlay does not see through mount points.
     """
     trees = [path for path in SYSTEM_DIRECTORIES if os.path.isdir(path) and not os.path.islink(path)]
-    for program in sorted({os.path.realpath(p) for p in programs}):
+    named = {way(program) for program in programs for way in (os.path.realpath, os.path.abspath)}
+    for program in sorted(named):
         if program != "/" and os.path.isdir(program) and not _covered(program, trees):
             trees.append(program)
     for mounted in procfs.mounts(mountinfo):
@@ -51,7 +52,10 @@ def interpreter_directories() -> list[str]:
     import chaoskit
 
     package = str(Path(chaoskit.__file__).resolve().parent)
-    return [sys.prefix, sys.base_prefix, os.path.dirname(os.path.realpath(sys.executable)), package]
+    installed = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
+    named = [os.path.abspath(path) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+    interpreter = os.path.dirname(os.path.realpath(sys.executable))
+    return [sys.prefix, sys.base_prefix, interpreter, package, *installed, *named]
 
 
 def root_links() -> dict[str, str]:
@@ -79,9 +83,9 @@ class Root:
         for link, target in self.lab["links"].items():
             if not os.path.lexists(self.path + link):
                 os.symlink(target, self.path + link)
+        self._own_mounts()  # first: an interpreter may live under /tmp or /root
         for number, tree in enumerate(self.lab["trees"]):
             self._overlay(number, tree)
-        self._own_mounts()
         for volume in self.node["volumes"]:
             target = self.path + volume["mount"]
             os.makedirs(target, exist_ok=True)

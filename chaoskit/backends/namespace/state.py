@@ -14,18 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chaoskit.backends.namespace.freezer import cgroup_parents, lab_cgroup_name, remove_cgroup
+from chaoskit.backends.namespace.freezer import cgroup_parents, cgroup_prefix, lab_cgroup_name, remove_cgroup
 from chaoskit.backends.namespace.identity import start_ticks
 from chaoskit.backends.namespace.volumes import attached_loops
 
 _GONE_WITHIN_S = 10.0
-_PREFIX = lab_cgroup_name("")
 
 
 def state_directory() -> Path:
     """Where chaoskit keeps its labs: $CHAOSKIT_STATE, or a directory of this user's own under /var/tmp."""
     given = os.environ.get("CHAOSKIT_STATE")
-    return Path(given) if given else Path(f"/var/tmp/chaoskit-{os.getuid()}")
+    return Path(given).resolve() if given else Path(f"/var/tmp/chaoskit-{os.getuid()}")
 
 
 def make_private(directory: Path) -> Path:
@@ -82,10 +81,11 @@ def labs_on_disk() -> list[str]:
 
 def labs_in_cgroups() -> list[str]:
     """Lab ids that have a cgroup of ours."""
+    prefix = cgroup_prefix(state_directory())
     found = set()
     for parent in cgroup_parents():
         with contextlib.suppress(OSError):
-            found |= {e.name[len(_PREFIX) :] for e in os.scandir(parent) if e.is_dir() and e.name.startswith(_PREFIX)}
+            found |= {e.name[len(prefix) :] for e in os.scandir(parent) if e.is_dir() and e.name.startswith(prefix)}
     return sorted(found)
 
 
@@ -95,26 +95,26 @@ def alive(pid: int, ticks: int) -> bool:
 
 
 def processes_of(lab_id: str) -> list[int]:
-    """This machine's processes that carry the lab's id on their command line: keeper, holder, nodes' first processes."""
-    wanted = f"--lab={lab_id}".encode()
+    """This machine's processes that carry the lab on their command line: keeper, holder, nodes' first processes."""
+    wanted = {f"--lab={lab_id}".encode(), str(LabFiles(lab_id).directory).encode()}
     found = []
     for entry in os.listdir("/proc"):
         if entry.isdigit() and int(entry) != os.getpid():
             with contextlib.suppress(OSError):
-                if wanted in Path(f"/proc/{entry}/cmdline").read_bytes().split(b"\0"):
+                if wanted <= set(Path(f"/proc/{entry}/cmdline").read_bytes().split(b"\0")):
                     found.append(int(entry))
     return found
 
 
 def labs_in_processes() -> list[str]:
-    """Lab ids on the command lines of this machine's holders."""
+    """Lab ids on the command lines of holders that belong to this state directory."""
     found = set()
     for entry in os.listdir("/proc"):
         if entry.isdigit():
             with contextlib.suppress(OSError):
-                words = Path(f"/proc/{entry}/cmdline").read_bytes().split(b"\0")
-                if b"chaoskit.backends.namespace.holder" in words:
-                    found |= {w[6:].decode("utf-8", "replace") for w in words if w.startswith(b"--lab=")}
+                words = Path(f"/proc/{entry}/cmdline").read_bytes().decode("utf-8", "replace").split("\0")
+                ids = [word[6:] for word in words if word.startswith("--lab=")]
+                found |= {lab_id for lab_id in ids if str(LabFiles(lab_id).directory) in words}
     return sorted(found)
 
 
@@ -124,12 +124,12 @@ def remnants(files: LabFiles) -> Iterator[str]:
         yield f"processes {', '.join(map(str, found))}"
     if loops := attached_loops(str(files.directory)):
         yield f"loop devices {', '.join(loops)}"
-    for group in _cgroups(files.lab_id):
+    for group in _cgroups(files):
         yield f"cgroup {group}"
 
 
-def _cgroups(lab_id: str) -> list[Path]:
-    return [group for parent in cgroup_parents() if (group := parent / lab_cgroup_name(lab_id)).is_dir()]
+def _cgroups(files: LabFiles) -> list[Path]:
+    return [group for parent in cgroup_parents() if (group := parent / lab_cgroup_name(files.directory)).is_dir()]
 
 
 def kill_processes(lab_id: str) -> list[str]:
@@ -167,7 +167,7 @@ def wait_until_gone(files: LabFiles) -> list[str]:
     _collect_child(files)
     while attached_loops(str(files.directory)) and time.monotonic() < deadline:
         time.sleep(0.005)
-    for group in _cgroups(files.lab_id):
+    for group in _cgroups(files):
         _remove_when_empty(group, deadline)
     left = [*trouble, *remnants(files)]
     if not left:

@@ -33,7 +33,7 @@ def main() -> None:
     trials: dict[str, Callable[[], None]] = {
         "namespaces": lambda: _namespaces(unpacked(request["wires"]), b""),
         "cut": lambda: _namespaces(unpacked(request["wires"]), unpacked(request["cut"])),
-        "cgroup": _cgroup,
+        "cgroup": lambda: _cgroup(Path(directory)),
     }
     if os.geteuid() == 0:
         trials["volume"] = lambda: _volume(directory)
@@ -97,9 +97,9 @@ def _inside(wires: bytes, cut: bytes, rootless: bool) -> None:
     syscalls.mount("devpts", f"{scratch}/pts", "devpts", 0, "newinstance,ptmxmode=0666")
 
 
-def _cgroup() -> None:
+def _cgroup(directory: Path) -> None:
     """A process of our own is put into a group of our own, frozen, thawed and ended."""
-    group = freezer.make_cgroup(f"{freezer.lab_cgroup_name('trial')}-{os.getpid()}")
+    group = freezer.make_cgroup(f"{freezer.cgroup_prefix(directory)}trial-{os.getpid()}")
     if group is None:
         raise Refused("no cgroup v2 directory here can be written")
     sleeper = forked(_sleep)
