@@ -48,14 +48,12 @@ class Ledger:
     """Node -> its last good dump."""
     failed_dumps: tuple[ReadBack, ...]
     """Dumps of nodes that could never be read."""
+    found: frozenset[str]
+    """Tokens of the final read; empty where there is none."""
 
     @property
     def copies(self) -> Mapping[str, int]:
         return self.final.copies if self.final else {}
-
-    @property
-    def found(self) -> frozenset[str]:
-        return frozenset(token for token, count in self.copies.items() if count > 0)
 
 
 def ledgers(trial: TrialRecord) -> tuple[Ledger, ...]:
@@ -92,6 +90,7 @@ def _ledger(trial: TrialRecord, samples: ClientSamples) -> Ledger:
         why_no_final=(finals[-1].detail or "it failed") if finals else "none was made",
         dumps=dumps,
         failed_dumps=tuple(failed[n] for n in sorted(failed)),
+        found=frozenset(token for token, count in good[-1].copies.items() if count > 0) if good else frozenset(),
     )
 
 

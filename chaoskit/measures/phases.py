@@ -40,7 +40,8 @@ class Phases:
             *_service_back(trial, fault.began_ns, zero),
             *_redundancy(trial, fault.began_ns, zero),
         ]
-        order = sorted(enumerate(found), key=lambda item: (item[1].at.censored, _when(item[1].at), item[0]))
+        # What the fault caused cannot lie before it, though the brackets of attempts and samples may begin there.
+        order = sorted(enumerate(found), key=lambda item: (item[0] > 0, item[1].at.censored, _when(item[1].at), item[0]))
         return {"phases": tuple(phase for _, phase in order)}
 
 
