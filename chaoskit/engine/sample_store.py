@@ -235,33 +235,29 @@ def _has_table(source: sqlite3.Connection, table: str) -> bool:
     return source.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (table,)).fetchone() is not None
 
 
+_WHERE = "trial = ? AND client = ?"
+
+
 def _client_columns(source: sqlite3.Connection | None, trial: int, client: str) -> SampleColumns:
     """One file's rows of one client. Numbers come row by row in one pass; texts that repeat are fetched as codes."""
-    where, key = "trial = ? AND client = ?", (trial, client)
-    nodes: list[str] = [""]
-    labels: dict[str, str] = {}
+    key = (trial, client)
+    nodes, labels = [""], dict[str, str]()
     numbers = np.empty((0, _NUMBERS), dtype=np.int64)
     token = value = error = np.empty(0, dtype="U1")
     if source is not None:
-        nodes += sorted(n for (n,) in source.execute(f"SELECT DISTINCT node FROM samples WHERE {where}", key) if n)
-        outcome_code = " ".join(f"WHEN '{word}' THEN {code}" for code, word in enumerate(OUTCOMES))
-        certainty_code = " ".join(f"WHEN '{word}' THEN {code}" for code, word in enumerate(CERTAINTIES))
-        node_code = " ".join(f"WHEN ? THEN {code}" for code in range(1, len(nodes)))
-        node_case = f"CASE node {node_code} ELSE 0 END" if node_code else "0"
-        code = f"(CASE outcome {outcome_code} ELSE 15 END) + 16 * (CASE certainty {certainty_code} ELSE 3 END)"
-        code += f" + 64 * (tainted != 0) + 128 * {node_case}"
-        instants = ", ".join(f"ifnull({name}, -1)" for name in _INSTANTS)
-        rows = source.execute(
-            f"SELECT rowid, probe, {code}, t_intended, {instants} FROM samples WHERE {where}", (*nodes[1:], *key)
-        )
-        numbers = np.fromiter(chain.from_iterable(rows), dtype=np.int64).reshape(-1, _NUMBERS)
-        first = source.execute(f"SELECT {', '.join(_LABELS)} FROM samples WHERE {where} LIMIT 1", key).fetchone()
+        nodes += sorted(n for (n,) in source.execute(f"SELECT DISTINCT node FROM samples WHERE {_WHERE}", key) if n)
+        numbers = _numbers(source, nodes, key)
+        first = source.execute(f"SELECT {', '.join(_LABELS)} FROM samples WHERE {_WHERE} LIMIT 1", key).fetchone()
         labels = dict(zip(_LABELS, first, strict=True)) if first else {}
-        token = np.array(
-            [t for (t,) in source.execute(f"SELECT ifnull(token, '') FROM samples WHERE {where}", key)], dtype=np.str_
+        tokens = [t for (t,) in source.execute(f"SELECT ifnull(token, '') FROM samples WHERE {_WHERE}", key)]
+        token = np.array(tokens, dtype=np.str_)
+        value = _sparse_text(source, "value", key, numbers[:, 0])
+        error = _sparse_text(source, "error", key, numbers[:, 0])
+    if np.any(numbers[:, 2] & 15 == _UNKNOWN_OUTCOME) or np.any(numbers[:, 2] >> 4 & 3 == _UNKNOWN_CERTAINTY):
+        raise RecordingFailed(
+            f"samples of {client} in trial {trial} have an outcome or certainty that this version does not know; "
+            "measure the run with the version that recorded it, or a later one"
         )
-        value = _sparse_text(source, "value", where, key, numbers[:, 0])
-        error = _sparse_text(source, "error", where, key, numbers[:, 0])
     order = _order(numbers[:, 1], numbers[:, 3])
     _, probe, codes, intended, send, connected, first_byte, end, late = (np.ascontiguousarray(c[order]) for c in numbers.T)
     return SampleColumns(
@@ -283,10 +279,28 @@ def _client_columns(source: sqlite3.Connection | None, trial: int, client: str) 
     )
 
 
-def _sparse_text(source: sqlite3.Connection, column: str, where: str, key: tuple[Any, ...], rowids: Int) -> NDArray[np.str_]:
+_UNKNOWN_OUTCOME = 15
+_UNKNOWN_CERTAINTY = 3
+
+
+def _numbers(source: sqlite3.Connection, nodes: list[str], key: tuple[int, str]) -> Int:
+    """Rows of (rowid, probe, codes, t_intended, the instants). Codes: outcome + 16 certainty + 64 tainted + 128 node."""
+    outcome = " ".join(f"WHEN '{word}' THEN {code}" for code, word in enumerate(OUTCOMES))
+    certainty = " ".join(f"WHEN '{word}' THEN {code}" for code, word in enumerate(CERTAINTIES))
+    node = " ".join(f"WHEN ? THEN {128 * code}" for code in range(1, len(nodes)))
+    code = (
+        f"(CASE outcome {outcome} ELSE {_UNKNOWN_OUTCOME} END) + 16 * (CASE certainty {certainty} ELSE {_UNKNOWN_CERTAINTY} END)"
+    )
+    code += " + 64 * (tainted != 0)" + (f" + (CASE node {node} ELSE 0 END)" if node else "")
+    instants = ", ".join(f"ifnull({name}, -1)" for name in _INSTANTS)
+    rows = source.execute(f"SELECT rowid, probe, {code}, t_intended, {instants} FROM samples WHERE {_WHERE}", (*nodes[1:], *key))
+    return np.fromiter(chain.from_iterable(rows), dtype=np.int64).reshape(-1, _NUMBERS)
+
+
+def _sparse_text(source: sqlite3.Connection, column: str, key: tuple[int, str], rowids: Int) -> NDArray[np.str_]:
     """A text column that is empty in most rows, as wide as its longest text and the memory budget allow."""
     found = source.execute(
-        f"SELECT rowid, {column} FROM samples WHERE {where} AND {column} IS NOT NULL AND {column} != ''", key
+        f"SELECT rowid, {column} FROM samples WHERE {_WHERE} AND {column} IS NOT NULL AND {column} != ''", key
     ).fetchall()
     if not found:
         return np.zeros(len(rowids), dtype="U1")
