@@ -75,6 +75,9 @@ class Progress:
     t_connected: int | None = None
     t_first_byte: int | None = None
     sent: bool = False
+    """A byte of the request may have left."""
+    answered: bool = False
+    """The caller was told what became of it: when that was `fail`, nothing may be sent any more."""
     node: str = ""
 
 
@@ -131,6 +134,7 @@ class HttpClient:
         except ConnectFailed as failed:
             return Answer(outcome=failed.outcome, certainty="fail", error=failed.text)
         except asyncio.CancelledError:
+            progress.answered = True
             return self._lost(progress, "timeout", "deadline")
 
     async def read_back(self) -> Tokens:
@@ -284,7 +288,10 @@ class SessionsWay:
         self._session.close()
 
     def _get(self, host: Host, progress: Progress) -> tuple[int, Mapping[str, str], bytes]:
+        # In this order, and the reader in the other: either the caller sees `sent`, or this thread sees `answered`.
         progress.sent = True  # a kept connection may take the request at once
+        if progress.answered:
+            raise RequestBroken("timeout", "the deadline came before a thread was free")
         limits = (self._target.connect_limit_s, self._target.deadline_s)
         try:
             response = self._session.get(

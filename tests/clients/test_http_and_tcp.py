@@ -96,6 +96,23 @@ def test_fresh_connects_each_time_and_pooled_keeps_its_connection(tmp_path):
         assert service.accepted == 4
 
 
+def test_a_request_that_never_got_a_thread_is_not_sent_afterwards(tmp_path):
+    with ScriptedService() as service:
+        service.stall(2 * DEADLINE_S)
+
+        async def main() -> list[Answer]:
+            client = open_client(config(tmp_path / "s", service.port, client_class="pooled", options={"pool_size": 1}))
+            await client.open()
+            found = await asyncio.gather(*(_attempt(client, number) for number in range(2)))
+            await asyncio.sleep(3 * DEADLINE_S)
+            await client.close()
+            return list(found)
+
+        found = asyncio.run(main())
+        assert [(a.outcome, a.certainty) for a in found] == [("timeout", "info"), ("timeout", "fail")]
+        assert service.requests == 1
+
+
 @pytest.mark.parametrize(("kind", "operation"), [("http", "get"), ("tcp", "connect")])
 def test_the_next_host_is_tried_when_one_does_not_let_itself_be_connected(tmp_path, kind, operation):
     with ScriptedService() as service:

@@ -1,6 +1,7 @@
 """The PostgreSQL client against real servers: a primary and a streaming standby on loopback."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -11,6 +12,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg_pool import AsyncConnectionPool
 
 from chaoskit.clients.catalogue import open_client
 from chaoskit.ports.client import Answer, ClientConfig, ClientType
@@ -338,6 +340,30 @@ def test_after_a_crash_under_load_no_acknowledged_write_is_missing_and_no_failed
     assert found["dump"] == found["final"]
     if client_class == "fresh":
         assert outcomes.get("refused", 0) > 10, outcomes
+
+
+def test_what_was_called_not_applied_is_not_sent_afterwards(tmp_path, primary, monkeypatch):
+    """The pool may hand over a connection at the very deadline and swallow the cancellation (asyncio.wait_for before 3.12)."""
+    given = client_config(tmp_path, primary, client_class="pooled", options={"pool_size": 2})
+
+    async def work(client: ClientType):
+        hand_over = AsyncConnectionPool.getconn
+
+        async def at_the_deadline(pool: Any, timeout: float | None = None) -> Any:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(60)
+            return await hand_over(pool, timeout)
+
+        monkeypatch.setattr(AsyncConnectionPool, "getconn", at_the_deadline)
+        answer = await attempt(client, given, 0)
+        await asyncio.sleep(0.5)  # time enough for a statement that should not be sent
+        monkeypatch.undo()
+        return answer, await attempt(client, given, 1), await client.read_back()
+
+    late, next_one, final = use(given, work)
+    assert (late.outcome, late.certainty) == ("timeout", "fail")
+    assert next_one.outcome == "ok", "the connection went back to the pool"
+    assert final.copies == {f"{given.run_id}.orders.0.1": 1}
 
 
 def test_a_ledger_that_cannot_be_read_is_a_row_that_says_so(tmp_path, primary):

@@ -31,6 +31,9 @@ class Use:
     """How far one use of a pooled connection came."""
 
     sent: bool = False
+    """A statement may have left."""
+    answered: bool = False
+    """The caller was told what became of it: when that was `fail`, nothing may be sent any more."""
     node: str = ""
 
 
@@ -74,6 +77,7 @@ class PooledWay:
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
+            use.answered = True
             task.cancel()
             # held here until it has ended: the loop keeps only weak references
             self._leaving.add(task)
@@ -101,6 +105,10 @@ class PooledWay:
             return Answer(outcome=outcome, certainty="fail", node=use.node, error=describe(error))
 
     async def _run(self, connection: AsyncConnection, statement: str, parameters: tuple[str, ...], use: Use) -> Answer:
+        if use.answered:
+            # cancelling is not enough: asyncio.wait_for, in which the pool waits, swallows it before Python 3.12 when the
+            # connection is handed over at the same instant
+            raise asyncio.CancelledError
         if connection.closed:
             raise OperationalError("the connection is closed")
         address = connection.pgconn.hostaddr.decode()
