@@ -225,6 +225,8 @@ class LabHost:
         async with self._locks[node.name]:
             if node.state == "off":
                 raise Refused(f"{node.name} is off: there is nothing to freeze")
+            if node.frozen:
+                return {"output": "it was frozen already"}
             if node.cgroup is not None:
                 await freezer.freeze_cgroup(node.cgroup, frozen=True)
             else:

@@ -1,0 +1,83 @@
+"""Small lab plans for the live tests, made without the loader."""
+
+from __future__ import annotations
+
+import ipaddress
+import sys
+from typing import Any
+
+from chaoskit.model.lab import (
+    HttpCheck,
+    ImageSpec,
+    InterfacePlan,
+    LabPlan,
+    NodePlan,
+    ReadySpec,
+    ServicePlan,
+    VolumeSpec,
+)
+from chaoskit.model.units import Duration, Size
+
+SUBNETS = {"lan": "198.18.0.0/24", "san": "198.18.1.0/24"}
+
+
+def service(name: str, *argv: str, **changes: Any) -> ServicePlan:
+    fields: dict[str, Any] = {
+        "name": name,
+        "argv": argv,
+        "user": "root",
+        "env": {},
+        "directory": "/",
+        "files": (),
+        "needs": (),
+        "ready": None,
+        "restart": "on-boot",
+    }
+    return ServicePlan(**{**fields, **changes})
+
+
+def sleeper(name: str = "sleeper", **changes: Any) -> ServicePlan:
+    return service(name, "sleep", "1000", **changes)
+
+
+def web(**changes: Any) -> ServicePlan:
+    argv = (sys.executable, "-m", "http.server", "8000", "--bind", "0.0.0.0")
+    ready = HttpCheck(http="http://127.0.0.1:8000/")
+    return service("web", *argv, **{"user": "nobody", "directory": "/tmp", "ready": ready, **changes})
+
+
+def node(name: str, number: int, networks: tuple[str, ...] = ("lan",), **changes: Any) -> NodePlan:
+    interfaces = tuple(
+        InterfacePlan(
+            device=f"eth{at}",
+            network=network,
+            address=str(ipaddress.ip_network(SUBNETS[network])[number + 1]),
+            prefix=24,
+            mac=f"02:c5:c6:12:{at:02x}:{number + 1:02x}",
+        )
+        for at, network in enumerate(networks)
+    )
+    return NodePlan(**{"name": name, "group": "n", "interfaces": interfaces, "volumes": {}, "services": (), **changes})
+
+
+def plan(*nodes: NodePlan, within_s: float = 20.0) -> LabPlan:
+    networks = {
+        network: SUBNETS[network] for network in SUBNETS if any(i.network == network for n in nodes for i in n.interfaces)
+    }
+    return LabPlan(
+        name="scratch",
+        nodes=nodes,
+        networks=networks,
+        roles={},
+        ready=ReadySpec(within=Duration(within_s)),
+        image=ImageSpec(),
+        clients=(),
+    )
+
+
+def bare(count: int) -> LabPlan:
+    return plan(*(node(f"n{number}", number) for number in range(count)))
+
+
+def volume(owner: str = "root") -> dict[str, VolumeSpec]:
+    return {"data": VolumeSpec(size=Size(32 << 20), owner=owner)}
