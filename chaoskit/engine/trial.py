@@ -58,7 +58,7 @@ class Trial:
         self._watch: Observation | None = None
         self._injector: Injector | None = None
         self._exits_seen = 0
-        self.lab_id = f"{context.run_id[-40:]}-{trial.index}"
+        self.lab_id = f"{context.run_id[:15]}-{context.run_id[-4:]}-{trial.index}"  # short: it names sockets and control groups
         self.lab_kept = False
 
     def run(self) -> None:
