@@ -6,7 +6,6 @@ final read. The rules are those of MEASUREMENT.md section 3.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -135,10 +134,9 @@ def _divergence(kept: Sequence[Ledger]) -> dict[str, int]:
     for ledger in kept:
         if ledger.final is None:
             continue
-        final = Counter(ledger.final.copies)
         for node, dump in sorted(ledger.dumps.items()):
-            other = Counter(dump.copies)
-            found[node] = found.get(node, 0) + len([t for t in final.keys() | other.keys() if final[t] != other[t]])
+            differing = {token for token, _ in ledger.final.copies.items() ^ dump.copies.items()}
+            found[node] = found.get(node, 0) + len(differing)
     return dict(sorted(found.items()))
 
 
