@@ -26,7 +26,7 @@ from tests.measures.run_directories import write_database, write_run
 def record(index: int = 0, **changes: object) -> TrialRecord:
     orders = client(down=[(2, 7)], not_sent=[(8, 8.05)], tainted=[(9, 9.02)], probes=5)
     readers = client("readers", operation="read", probes=2)
-    reads = [dump(orders, "db1"), final_read(orders)]
+    reads = [dump(orders, "db1", copies={"twice": 2}), final_read(orders)]
     return trial(orders, readers, roles=failed_over(), read_backs=reads, index=index, planned=two_clients(), **changes)  # type: ignore[arg-type]
 
 

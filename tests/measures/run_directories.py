@@ -54,7 +54,7 @@ def write_database(file: Path, record: TrialRecord, clients: Sequence[ClientSamp
             for b in record.read_backs:
                 db.execute(
                     "INSERT INTO read_backs VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                    (t, b.client, b.kind, b.node, b.t_ns, int(b.ok), len(b.copies), b.detail or None),
+                    (t, b.client, b.kind, b.node, b.t_ns, int(b.ok), sum(b.copies.values()), b.detail or None),
                 )
                 db.executemany(
                     "INSERT INTO reads VALUES (?, ?, ?, ?, ?, ?, ?)",
