@@ -219,7 +219,7 @@ class SampleFiles:
             "reads", "client, kind, node, t_ns, token, copies", "trial = ?", (trial,)
         ):
             copies.setdefault((client, kind, node, t_ns), {})[token] = count
-        made, problems = [], []
+        made = []
         for client, kind, node, t_ns, ok, tokens, detail in sorted(
             self.rows("read_backs", "client, kind, node, t_ns, ok, tokens, ifnull(detail, '')", "trial = ?", (trial,))
         ):
