@@ -1,0 +1,58 @@
+# Two commands do all the set-up: `make demo` (the main job) and `make test`. Both keep their environment in .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help demo test check install format lock docs sample bench clean
+
+help:
+	@echo "make demo    build a PostgreSQL cluster, cut the primary's power, measure, write a report"
+	@echo "make test    everything: check, then tests in real labs (as root: all of them)"
+	@echo "make check   format, lint, types, import contract, fast tests; no root needed"
+	@echo "make bench   the benchmarks under tests/benchmarks"
+	@echo "make docs    write the generated references again"
+	@echo "make lock    resolve the dependencies again into requirements.lock"
+
+install: $(STAMP)
+
+# A Debian without python3-venv has no ensurepip; as root it is installed, else we say so.
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "chaoskit needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1)"; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || { rm -rf $(VENV); \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get -qq update && apt-get -qq install -y python3-venv >/dev/null && $(PYTHON) -m venv $(VENV); \
+	  else echo "python3-venv is missing: apt-get install python3-venv"; exit 2; fi; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: install
+	@$(BIN)/chaoskit run experiments/patroni/primary-power-off.yaml
+
+check: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/pytest -n 2 -m "not lab and not root and not patroni and not slow" -q
+
+test: check
+	$(BIN)/pytest -m "lab or root or patroni or slow" -q
+
+format: install
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+docs: install
+	$(BIN)/python -m chaoskit.surfaces.documentation docs
+
+bench: install
+	for bench in tests/benchmarks/bench_*.py; do $(BIN)/python $$bench || exit 1; done
+
+lock:
+	$(BIN)/pip-compile --quiet --extra dev --extra patroni --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-links \
+	  --no-emit-trusted-host --no-header --strip-extras -o requirements.lock pyproject.toml requirements-build.in
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
