@@ -133,7 +133,7 @@ def _port_is(key: str, port: str | None) -> list[dict[str, Any]]:
     if port is None:
         return []
     name = port.encode().ljust(_IFNAMSIZ, b"\0")
-    if len(name) > _IFNAMSIZ:
+    if len(port.encode()) >= _IFNAMSIZ:
         raise ValueError(f"port name {port!r} is longer than {_IFNAMSIZ - 1} bytes")
     return [
         _expression("meta", [("NFTA_META_KEY", _META_KEYS[key]), ("NFTA_META_DREG", 1)]),
