@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from chaoskit.model.history import Event
+from chaoskit.model.history import EVENT_KINDS, Event
 from chaoskit.reporting.text import one_line, scalar, seconds
 from chaoskit.reporting.view import FaultSpan, TimedEvent
 
 KEY_KINDS = frozenset(
     {
-        "fault.injected", "fault.healed", "fault.heal_failed", "role.changed", "service.exited", "clients.recovered",
-        "recovery.timeout", "abort", "problem", "note",
+        "fault.injected",
+        "fault.healed",
+        "fault.heal_failed",
+        "role.changed",
+        "service.exited",
+        "clients.recovered",
+        "recovery.timeout",
+        "abort",
+        "problem",
+        "note",
     }
-)  # fmt: skip
+)
 """Events that get a mark on the time line."""
 
 
@@ -38,7 +46,9 @@ def recorded_events(path: Path) -> tuple[tuple[Event, ...], tuple[str, ...]]:
                 broken.append(number)
     events.sort(key=lambda event: event.t_ns)
     places = ", ".join(str(n) for n in broken[:10]) + (" …" if len(broken) > 10 else "")
-    return tuple(events), (f"events.jsonl: {len(broken)} line(s) are no complete event and are left out: {places}.",) if broken else ()
+    return tuple(events), (
+        f"events.jsonl: {len(broken)} line(s) are no complete event and are left out: {places}.",
+    ) if broken else ()
 
 
 def zero_ns(events: Iterable[Event], trial: int) -> int | None:
@@ -49,6 +59,15 @@ def zero_ns(events: Iterable[Event], trial: int) -> int | None:
 def _named(data: Mapping[str, Any], *keys: str) -> str:
     value = next((data[k] for k in keys if data.get(k) not in (None, "", [])), "?")
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _list(data: Mapping[str, Any], key: str) -> list[str]:
+    value = data.get(key) or []
+    return (
+        [str(item) for item in value]
+        if isinstance(value, (list, tuple))
+        else [json.dumps(value) if isinstance(value, dict) else str(value)]
+    )
 
 
 def _fault(data: Mapping[str, Any]) -> str:
@@ -73,40 +92,45 @@ def _took(data: Mapping[str, Any]) -> str:
     return f" after {seconds(float(took))}" if isinstance(took, (int, float)) else ""
 
 
+_SENTENCES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "run.started": lambda d: f"Run {_named(d, 'run_id')} began",
+    "trial.started": lambda d: f"Trial {_named(d, 'index')} began",
+    "lab.creating": lambda d: f"Building lab {_named(d, 'lab_id')}",
+    "lab.up": lambda d: f"Lab built{_took(d)}",
+    "lab.ready": lambda d: f"Lab ready{_took(d)}",
+    "client.started": lambda d: f"Client {_named(d, 'client')} began",
+    "baseline.started": lambda d: "Clean baseline began",
+    "baseline.ended": lambda d: "Clean baseline ended: time 0 of the method",
+    "fault.preparing": lambda d: f"Preparing {_fault(d)}",
+    "fault.injecting": lambda d: f"Injecting {_fault(d)}",
+    "fault.injected": lambda d: f"Injected {_fault(d)}",
+    "fault.effect": lambda d: f"Effect of {_fault(d)} {'verified' if d.get('verified') else 'NOT verified'}",
+    "fault.healing": lambda d: f"Healing {_fault(d)}",
+    "fault.healed": lambda d: f"Healed {_fault(d)}",
+    "fault.gone": lambda d: f"{_fault(d)} {'is gone' if d.get('verified') else 'is NOT verified as gone'}",
+    "fault.heal_failed": lambda d: f"Healing {_fault(d)} FAILED: {_named(d, 'error')}",
+    "role.changed": _role,
+    "service.exited": lambda d: f"Service {_named(d, 'service')} on {_named(d, 'node')} exited with {_named(d, 'code')}",
+    "service.started": lambda d: f"Service {_named(d, 'service')} on {_named(d, 'node')} started",
+    "clients.recovered": lambda d: "All clients are back",
+    "recovery.timeout": lambda d: f"Gave up waiting for {', '.join(_list(d, 'clients') + _list(d, 'roles')) or 'recovery'}",
+    "observation.ended": lambda d: "Observation ended: what lies beyond is censored",
+    "ledgers.read": lambda d: "Ledgers were read back",
+    "abort": lambda d: f"Aborted: {_named(d, 'reason')}",
+    "problem": lambda d: f"Problem: {_named(d, 'message')}",
+    "note": lambda d: f"{d.get('author') or 'Note'}: {_named(d, 'text')}",
+    "lab.down": lambda d: f"Lab removed{_took(d)}",
+    "trial.ended": lambda d: f"Trial {_named(d, 'index')} ended",
+    "run.ended": lambda d: "Run ended" + (f" early: {d['incomplete']}" if d.get("incomplete") else ""),
+}
+
+
 def sentence(event: Event) -> str:
     """What happened, in one sentence. Kinds that are not known here are shown with all their data."""
-    data = event.data
-    texts = {
-        "run.started": lambda: f"Run {_named(data, 'run_id')} began",
-        "trial.started": lambda: f"Trial {_named(data, 'index')} began",
-        "lab.creating": lambda: f"Building lab {_named(data, 'lab_id')}",
-        "lab.up": lambda: f"Lab built{_took(data)}",
-        "lab.ready": lambda: f"Lab ready{_took(data)}",
-        "client.started": lambda: f"Client {_named(data, 'client')} began",
-        "baseline.started": lambda: "Clean baseline began",
-        "baseline.ended": lambda: "Clean baseline ended: time 0 of the method",
-        "fault.preparing": lambda: f"Preparing {_fault(data)}",
-        "fault.injecting": lambda: f"Injecting {_fault(data)}",
-        "fault.injected": lambda: f"Injected {_fault(data)}",
-        "fault.effect": lambda: f"Effect of {_fault(data)} {'verified' if data.get('verified') else 'NOT verified'}",
-        "fault.healing": lambda: f"Healing {_fault(data)}",
-        "fault.healed": lambda: f"Healed {_fault(data)}",
-        "fault.gone": lambda: f"{_fault(data)} {'is gone' if data.get('verified') else 'is NOT verified as gone'}",
-        "fault.heal_failed": lambda: f"Healing {_fault(data)} FAILED: {_named(data, 'error')}",
-        "role.changed": lambda: _role(data),
-        "service.exited": lambda: f"Service {_named(data, 'service')} on {_named(data, 'node')} exited with {_named(data, 'code')}",
-        "service.started": lambda: f"Service {_named(data, 'service')} on {_named(data, 'node')} started",
-        "clients.recovered": lambda: "All clients are back",
-        "recovery.timeout": lambda: f"Gave up waiting for {_named(data, 'clients')}",
-        "abort": lambda: f"Aborted: {_named(data, 'reason')}",
-        "problem": lambda: f"Problem: {_named(data, 'message')}",
-        "note": lambda: f"{data.get('author') or 'Note'}: {_named(data, 'text')}",
-        "lab.down": lambda: f"Lab removed{_took(data)}",
-        "trial.ended": lambda: f"Trial {_named(data, 'index')} ended",
-        "run.ended": lambda: "Run ended",
-    }  # fmt: skip
-    known = texts.get(event.kind)
-    return one_line(known() if known else f"{event.kind}: {_rest(data)}" if data else event.kind)
+    known = _SENTENCES.get(event.kind)
+    if known is not None:
+        return one_line(known(event.data))
+    return one_line(f"{event.kind}: {_rest(event.data)}" if event.data else event.kind)
 
 
 def timed_events(events: Sequence[Event], zeros: Mapping[int, int]) -> tuple[TimedEvent, ...]:
@@ -115,12 +139,13 @@ def timed_events(events: Sequence[Event], zeros: Mapping[int, int]) -> tuple[Tim
         TimedEvent(
             number=number,
             trial=event.trial,
-            t_s=(event.t_ns - zeros[event.trial]) / 1e9 if event.trial in zeros else None,
+            t_s=None if event.trial is None or event.trial not in zeros else (event.t_ns - zeros[event.trial]) / 1e9,
             wall=event.wall,
             kind=event.kind,
             source=event.source,
             text=sentence(event),
             is_key=event.kind in KEY_KINDS and not (event.kind == "role.changed" and event.data.get("state") == "unknown"),
+            style=event.kind.replace(".", "-") if event.kind in EVENT_KINDS else "",
             data=event.data,
         )
         for number, event in enumerate(events, start=1)
@@ -133,7 +158,9 @@ def fault_spans(events: Sequence[TimedEvent]) -> tuple[FaultSpan, ...]:
     for event in events:
         if event.kind != "fault.injected" or event.t_s is None:
             continue
-        later = [e for e in events if e.t_s is not None and e.t_s >= event.t_s and e.data.get("action") == event.data.get("action")]
+        later = [
+            e for e in events if e.t_s is not None and e.t_s >= event.t_s and e.data.get("action") == event.data.get("action")
+        ]
         healed = next((e.t_s for e in later if e.kind == "fault.healed"), None)
         effect = next((e for e in later if e.kind == "fault.effect"), None)
         verified = effect is not None and bool(effect.data.get("verified"))

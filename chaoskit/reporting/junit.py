@@ -20,7 +20,9 @@ def _cases(view: View) -> list[tuple[str, ObjectiveOutcome]]:
         for outcome in trial.objectives
     ]
     seen = {(o.name, o.subject, o.trial) for _, o in cases}
-    cases += [(title, o) for o in view.result.objectives if (o.name, o.subject, o.trial) not in seen and (o.trial is None or not cases)]
+    cases += [
+        (title, o) for o in view.result.objectives if (o.name, o.subject, o.trial) not in seen and (o.trial is None or not cases)
+    ]
     return cases
 
 
@@ -29,9 +31,17 @@ def _extra(view: View, cases: Iterable[ObjectiveOutcome]) -> list[ObjectiveOutco
     result = view.result
     extra = []
     if result.undo.dirty:
-        extra.append(ObjectiveOutcome(name="undo", target="everything put back", actual="still broken", met=False, reasons=result.undo.dirty))
+        extra.append(
+            ObjectiveOutcome(
+                name="undo", target="everything put back", actual="still broken", met=False, reasons=result.undo.dirty
+            )
+        )
     if result.incomplete:
-        extra.append(ObjectiveOutcome(name="complete", target="the run ends as planned", actual="ended early", met=None, reasons=(result.incomplete,)))
+        extra.append(
+            ObjectiveOutcome(
+                name="complete", target="the run ends as planned", actual="ended early", met=None, reasons=(result.incomplete,)
+            )
+        )
     mets = [o.met for o in (*cases, *extra)]
     explained = {"passed": bool(mets), "failed": False in mets, "unknown": None in mets}[result.verdict]
     if not explained:
@@ -43,9 +53,15 @@ def _extra(view: View, cases: Iterable[ObjectiveOutcome]) -> list[ObjectiveOutco
 def _properties(view: View) -> list[tuple[str, str]]:
     result = view.result
     found = [
-        ("run_id", result.run_id), ("verdict", result.verdict), ("lab", result.lab.name), ("backend", result.lab.backend),
-        ("seed", str(result.seed)), ("report", "report.html"), ("downtime", downtime_sentence(view)), ("loss", loss_sentence(view)),
-    ]  # fmt: skip
+        ("run_id", result.run_id),
+        ("verdict", result.verdict),
+        ("lab", result.lab.name),
+        ("backend", result.lab.backend),
+        ("seed", str(result.seed)),
+        ("report", "report.html"),
+        ("downtime", downtime_sentence(view)),
+        ("loss", loss_sentence(view)),
+    ]
     for trial in result.trials:
         for name, client in trial.clients.items():
             found += _figure(f"trial.{trial.index}.{name}.rto", client.rto)
@@ -60,7 +76,11 @@ def _figure(name: str, figure: Figure) -> list[tuple[str, str]]:
     if not figure.valid:
         return [(name, f"invalid: {'; '.join(figure.reasons)}")]
     unit = f"_{figure.unit}" if figure.unit == "s" else ""
-    found = [(f"{name}.{key}{unit}", repr(v)) for key, v in (("point", figure.point), ("low", figure.low), ("high", figure.high)) if v is not None]
+    found = [
+        (f"{name}.{key}{unit}", repr(v))
+        for key, v in (("point", figure.point), ("low", figure.low), ("high", figure.high))
+        if v is not None
+    ]
     found += [(f"{name}.censored", "true")] if figure.censored else []
     return found or [(name, figure.text or "not measured")]
 

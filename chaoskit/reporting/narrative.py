@@ -9,7 +9,7 @@ from typing import Literal
 from chaoskit.model.errors import ChaoskitError
 from chaoskit.model.result import ClientFigures, Figure, LedgerFigures, TrialResult
 from chaoskit.model.units import Bound, Duration
-from chaoskit.reporting.text import count, number, percent, resolution, seconds, span
+from chaoskit.reporting.text import NO_BREAK, count, number, percent, resolution, seconds, span
 from chaoskit.reporting.view import View
 
 State = Literal["measured", "none", "censored", "invalid", "missing"]
@@ -23,6 +23,17 @@ class Words:
     main: str
     detail: str = ""
 
+    @property
+    def parts(self) -> tuple[str, str]:
+        """`main` as the number and, in brackets, its bounds; ("none seen", "") where there are none."""
+        head, bracket, rest = self.main.partition(" (")
+        return (head, f"({rest}") if bracket and rest.endswith(")") else (self.main, "")
+
+
+def _bounds(low: float, high: float) -> str:
+    """Bounds in the unit of the point beside them."""
+    return span(low, high).removesuffix(f"{NO_BREAK}s") if abs(high) >= 0.9995 else span(low, high)
+
 
 def _plain(figure: Figure) -> str:
     """Point and bounds, where the figure brings no words of its own."""
@@ -31,7 +42,7 @@ def _plain(figure: Figure) -> str:
         if point is None:
             return span(low, high)
         decimals = None if abs(point) < 0.9995 else resolution(low, high)
-        bounds = f" ({span(low, high)})" if low is not None and high is not None and (low, high) != (point, point) else ""
+        bounds = f" ({_bounds(low, high)})" if low is not None and high is not None and (low, high) != (point, point) else ""
         return seconds(point, decimals) + bounds
     shown = percent if figure.unit in ("share", "fraction", "%") else number
     unit = "" if shown is percent or figure.unit in ("", "1") else f" {figure.unit}"
@@ -49,12 +60,20 @@ def words(figure: Figure | None) -> Words:
     has_number = any(v is not None for v in (figure.point, figure.low, figure.high))
     seen = figure.text or (_plain(figure) if has_number else "")
     if not figure.valid:
-        return Words("invalid", "invalid", because + (f" (seen: {seen})" if seen else "") if because or seen else "no reason given")
+        return _void(figure, because or "no reason was recorded", seen)
     if figure.censored:
         return Words("censored", seen if figure.text else f"more than {seconds(figure.low)}", because or "not over at the end")
     if figure.point is None:
         return Words("none" if seen else "missing", seen or "not measured", because)
     return Words("measured", seen, because)
+
+
+def _void(figure: Figure, because: str, seen: str) -> Words:
+    """An invalid figure: what was seen is said with it, and never alone."""
+    seen = seen.removeprefix("invalid: ")
+    if seen.startswith("unknown"):
+        return Words("invalid", "unknown", because)
+    return Words("invalid", "invalid" if seen else "unknown", f"{because} (seen: {seen})" if seen else because)
 
 
 def figure_text(figure: Figure | None) -> str:
@@ -97,7 +116,8 @@ def _felt(trials: Sequence[TrialResult]) -> list[_Felt]:
 def downtime_sentence(view: View) -> str:
     """How long users were down, at worst; or why that cannot be said."""
     trials = view.result.trials
-    felt = _felt(trials)
+    every = _felt(trials)
+    felt = [f for f in every if f.figures.client_class == "fresh"] or every
     if not felt:
         return f"How long users were down is unknown: {view.result.incomplete or 'no client was measured'}."
     valid = [f for f in felt if f.figures.rto.valid]
@@ -109,14 +129,31 @@ def downtime_sentence(view: View) -> str:
     rto = worst.figures.rto
     unknown = len(felt) - len(valid)
     rest = f" For {unknown} of {len(felt)} figures it is unknown." if unknown else ""
+    later = _later(worst, every)
     if rto.censored:
         return f"Users were still down when observation ended, after more than {seconds(rto.low)} ({where}).{rest}"
     if rto.point is None:
-        return f"No outage was seen by any client ({words(rto).main}).{rest}"
+        return f"Users saw no outage ({words(rto).main}; {where}){later}.{rest}"
     decimals = None if rto.point < 0.9995 else resolution(rto.low, rto.high)
     bounds = f", {span(rto.low, rto.high)}" if rto.low is not None and rto.high is not None else ""
     at_worst = "At worst, users" if len(trials) > 1 else "Users"
-    return f"{at_worst} were down for {seconds(rto.point, decimals)} ({where}{bounds}).{rest}"
+    return f"{at_worst} were down for {seconds(rto.point, decimals)} ({where}{bounds}){later}.{rest}"
+
+
+def _later(worst: _Felt, every: Sequence[_Felt]) -> str:
+    """Said of the client that came back last, where that is another class of client than the one that RTO is stated for."""
+    others = [
+        f
+        for f in every
+        if f.figures.rto.valid and f.trial is worst.trial and f.figures.client_class != worst.figures.client_class
+    ]
+    last = max(others, key=lambda f: f.rank, default=None)
+    if last is None or last.rank <= (worst.figures.rto.high or 0.0):
+        return ""
+    who = f"the {last.figures.client_class} client {last.client}"
+    if last.figures.rto.censored:
+        return f"; {who} never came back"
+    return f"; {who} for {seconds(last.figures.rto.point, resolution(last.figures.rto.low, last.figures.rto.high))}"
 
 
 def loss_sentence(view: View) -> str:

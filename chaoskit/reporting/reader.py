@@ -19,7 +19,7 @@ from chaoskit.reporting.logs import log_excerpts
 from chaoskit.reporting.samples import NOTHING, ClientMeta, Recorded, client_series, recorded_samples, role_intervals
 from chaoskit.reporting.view import ClientSeries, FaultSpan, Templates, TimedEvent, TrialView, View
 
-BASELINE_SHARE = 0.35
+BASELINE_SHARE = 0.5
 """Of the baseline, the time line shows at most this share of what was observed after it."""
 
 
@@ -103,15 +103,27 @@ def _unmeasured(index: int, events: Sequence[Event], spans: Sequence[FaultSpan],
     first, last = (mine[0].wall, mine[-1].wall) if mine else ("", "")
     faults = tuple(
         FaultFigures(
-            name=s.label, action=s.label, target=(), injected_s=s.from_s, effective_s=s.effective_s, healed_s=s.until_s,
-            verified=s.verified, gone=s.until_s is not None,
+            name=s.label,
+            action=s.label,
+            target=(),
+            injected_s=s.from_s,
+            effective_s=s.effective_s,
+            healed_s=s.until_s,
+            verified=s.verified,
+            gone=s.until_s is not None,
         )
         for s in spans
-    )  # fmt: skip
+    )
     return TrialResult(
-        index=index, started=first, ended=last, baseline_s=0.0, observed_s=0.0, faults=faults, verdict="unknown",
+        index=index,
+        started=first,
+        ended=last,
+        baseline_s=0.0,
+        observed_s=0.0,
+        faults=faults,
+        verdict="unknown",
         reasons=(reason,),
-    )  # fmt: skip
+    )
 
 
 def _spans(trial: TrialResult) -> tuple[FaultSpan, ...]:
@@ -125,9 +137,12 @@ def _spans(trial: TrialResult) -> tuple[FaultSpan, ...]:
 
 
 def _extent(
-    trial: TrialResult, clients: Sequence[ClientSeries], roles: Sequence[RoleInterval], spans: Sequence[FaultSpan],
+    trial: TrialResult,
+    clients: Sequence[ClientSeries],
+    roles: Sequence[RoleInterval],
+    spans: Sequence[FaultSpan],
     events: Sequence[TimedEvent],
-) -> tuple[float, float]:  # fmt: skip
+) -> tuple[float, float]:
     """Where the recorded time of a trial begins and ends; at least a second, so that an empty trial has an axis too."""
     begins = [-trial.baseline_s, 0.0, *(float(c.t_s[0]) for c in clients)]
     ends = [trial.observed_s, *(s.until_s if s.until_s is not None else s.from_s for s in spans)]
@@ -139,9 +154,14 @@ def _extent(
 
 
 def _trial_view(
-    index: int, result: TrialResult | None, reason: str, events: Sequence[Event], timed: Sequence[TimedEvent], recorded: Recorded,
+    index: int,
+    result: TrialResult | None,
+    reason: str,
+    events: Sequence[Event],
+    timed: Sequence[TimedEvent],
+    recorded: Recorded,
     plan: Mapping[str, Any],
-) -> TrialView:  # fmt: skip
+) -> TrialView:
     zero, zero_is = _zero(events, recorded, index)
     mine = tuple(e for e in timed if e.trial == index)
     spans = _spans(result) if result else fault_spans(mine)

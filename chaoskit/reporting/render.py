@@ -32,16 +32,26 @@ def _printable(value: Any) -> Any:
 @cache
 def _environment() -> Environment:
     environment = Environment(
-        loader=PackageLoader("chaoskit.reporting"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True, keep_trailing_newline=False, finalize=_printable,
-    )  # fmt: skip
+        loader=PackageLoader("chaoskit.reporting"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=False,
+        finalize=_printable,
+    )
     for name in ("seconds", "instant", "percent", "count", "number", "span", "wall_clock", "one_line"):
         environment.filters[name] = getattr(text, name)
     environment.globals.update(
-        words=narrative.words, mark=lanes.mark, px={
-            "strip": lanes.STRIP_PX, "latency": lanes.LATENCY_PX, "errors": lanes.ERROR_PX, "ledger": lanes.LEDGER_PX,
+        words=narrative.words,
+        mark=lanes.mark,
+        px={
+            "strip": lanes.STRIP_PX,
+            "latency": lanes.LATENCY_PX,
+            "errors": lanes.ERROR_PX,
+            "ledger": lanes.LEDGER_PX,
         },
-    )  # fmt: skip
+    )
     return environment
 
 
@@ -65,10 +75,14 @@ def _html(view: View, parts: Sequence[Section]) -> str:
     shown = [(section, body) for section in parts if (body := section.html(view))]
     return str(
         template(
-            "report.html.j2", view=view, sections=shown, style=Markup(_static("report.css")), script=Markup(_static("report.js")),
+            "report.html.j2",
+            view=view,
+            sections=shown,
+            style=Markup(_static("report.css")),
+            script=Markup(_static("report.js")),
             downtime=narrative.downtime_sentence(view),
         )
-    )  # fmt: skip
+    )
 
 
 def _markdown(view: View, parts: Sequence[Section]) -> str:
@@ -100,7 +114,9 @@ def render(run_dir: Path, formats: Sequence[str] = ("html", "md", "junit")) -> t
     written: list[Path] = []
     for name in formats:
         path = Path(run_dir) / FILE_NAMES[name]
-        content = {"html": lambda: _html(view, parts), "md": lambda: _markdown(view, parts), "junit": lambda: junit_xml(view)}[name]()
+        content = {"html": lambda: _html(view, parts), "md": lambda: _markdown(view, parts), "junit": lambda: junit_xml(view)}[
+            name
+        ]()
         _write(path, content)
         written.append(path)
     return tuple(written)

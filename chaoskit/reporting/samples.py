@@ -147,14 +147,21 @@ def client_series(recorded: Recorded, trial: int, zero_ns: int, meta: Mapping[st
         acknowledged = rows[(rows[:, 6] == 1) & (rows[:, 3] >= 0)][:, 3] if ledger else np.empty(0, dtype=np.int64)
         series.append(
             ClientSeries(
-                name=kind.name, client_class=kind.client_class, operation=kind.operation, target=kind.target,
-                deadline_s=about.deadline_s, slo_s=about.slo_s, is_ledger=ledger,
-                t_s=(rows[:, 2] - zero_ns) / 1e9, latency_s=latency,
-                state=_state(outcome, latency, rows[:, 5] != 0, about.slo_s), outcome=outcome,
+                name=kind.name,
+                client_class=kind.client_class,
+                operation=kind.operation,
+                target=kind.target,
+                deadline_s=about.deadline_s,
+                slo_s=about.slo_s,
+                is_ledger=ledger,
+                t_s=(rows[:, 2] - zero_ns) / 1e9,
+                latency_s=latency,
+                state=_state(outcome, latency, rows[:, 5] != 0, about.slo_s),
+                outcome=outcome,
                 acknowledged_s=np.sort(acknowledged - zero_ns) / 1e9,
                 messages=recorded.messages.get((trial, kind.name), ()),
             )
-        )  # fmt: skip
+        )
     return tuple(series)
 
 
@@ -182,10 +189,13 @@ def role_intervals(recorded: Recorded, trial: int, zero_ns: int) -> tuple[RoleIn
             intervals.append(
                 RoleInterval.model_validate(
                     {
-                        "role": run[0], "node": run[1], "state": names.get(run[4], "unknown"),
-                        "from_s": (run[2] - zero_ns) / 1e9, "until_s": (run[3] - zero_ns) / 1e9,
+                        "role": run[0],
+                        "node": run[1],
+                        "state": names.get(run[4], "unknown"),
+                        "from_s": (run[2] - zero_ns) / 1e9,
+                        "until_s": (run[3] - zero_ns) / 1e9,
                     }
                 )
-            )  # fmt: skip
+            )
         run = row
     return tuple(intervals)

@@ -6,9 +6,43 @@ import math
 from dataclasses import dataclass
 
 _TIME_STEPS_S = (
-    1e-6, 2e-6, 5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5,
-    1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400,
-)  # fmt: skip
+    1e-6,
+    2e-6,
+    5e-6,
+    1e-5,
+    2e-5,
+    5e-5,
+    1e-4,
+    2e-4,
+    5e-4,
+    1e-3,
+    2e-3,
+    5e-3,
+    0.01,
+    0.02,
+    0.05,
+    0.1,
+    0.2,
+    0.5,
+    1,
+    2,
+    5,
+    10,
+    15,
+    30,
+    60,
+    120,
+    300,
+    600,
+    900,
+    1800,
+    3600,
+    7200,
+    14400,
+    21600,
+    43200,
+    86400,
+)
 
 
 def nice_step(span: float, about: int) -> float:
@@ -85,9 +119,7 @@ class Log:
         first, last = math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9)
         decades = last - first + 1
         if decades * 3 <= about or decades < 2:
-            every: tuple[float, ...] = tuple(
-                factor * 10.0**power for power in range(first - 1, last + 2) for factor in (1, 2, 5)
-            )
+            every: tuple[float, ...] = tuple(factor * 10.0**power for power in range(first - 1, last + 2) for factor in (1, 2, 5))
         else:
             every = tuple(10.0**power for power in range(first, last + 1, max(1, math.ceil(decades / about))))
         return tuple(float(f"{t:.6g}") for t in every if self.low * (1 - 1e-9) <= t <= self.high * (1 + 1e-9))

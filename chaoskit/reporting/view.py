@@ -70,6 +70,8 @@ class TimedEvent:
     """One sentence for people."""
     is_key: bool
     """Worth a mark on the time line."""
+    style: str
+    """For the style sheet: the kind, empty where it is none of the known ones."""
     data: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -15,9 +15,24 @@ import numpy as np
 
 from chaoskit.model.history import SAMPLES_DDL
 from chaoskit.model.result import (
-    ClientFigures, ExperimentRef, FaultFigures, Figure, FlappingFigures, Gate, LabRef, LedgerFigures, LostWrite,
-    ObjectiveOutcome, Outage, Phase, Result, RoleInterval, Summary, TrialResult, UndoSummary,
-)  # fmt: skip
+    ClientFigures,
+    ExperimentRef,
+    FaultFigures,
+    Figure,
+    FlappingFigures,
+    Gate,
+    LabRef,
+    LedgerFigures,
+    LostWrite,
+    ObjectiveOutcome,
+    Outage,
+    Phase,
+    Result,
+    RoleInterval,
+    Summary,
+    TrialResult,
+    UndoSummary,
+)
 
 SECOND = 1_000_000_000
 EPOCH_NS = 5_000 * SECOND
@@ -83,14 +98,41 @@ def sample_rows(shape: Shape, trial: int) -> list[tuple[Any, ...]]:
                 if t > EFFECT_S + 6 and which < 0.35:
                     outcome, latency, error = "refused", 0.0006 + 0.0008 * which, "connection to 198.18.0.12 refused"
                 elif t > EFFECT_S + 9 and which < 0.5:
-                    outcome, latency, error = "wrong_role", 0.006 + 0.004 * which, "cannot execute INSERT in a read-only transaction"
+                    outcome, latency, error = (
+                        "wrong_role",
+                        0.006 + 0.004 * which,
+                        "cannot execute INSERT in a read-only transaction",
+                    )
                 certainty = "info" if outcome == "timeout" else "fail"
             begin = zero + int(t * SECOND)
             end = begin + int(latency * SECOND)
             rows.append(
-                (trial, name, seq % 4, kind, operation, "app", "write", seq, f"{name}-{seq}", begin, begin + 40_000,
-                 begin + 900_000, end, end, outcome, certainty, node, None, None, None, 1, 0, error)
-            )  # fmt: skip
+                (
+                    trial,
+                    name,
+                    seq % 4,
+                    kind,
+                    operation,
+                    "app",
+                    "write",
+                    seq,
+                    f"{name}-{seq}",
+                    begin,
+                    begin + 40_000,
+                    begin + 900_000,
+                    end,
+                    end,
+                    outcome,
+                    certainty,
+                    node,
+                    None,
+                    None,
+                    None,
+                    1,
+                    0,
+                    error,
+                )
+            )
     return rows
 
 
@@ -114,8 +156,22 @@ def events_of(shape: Shape, trial: int) -> list[dict[str, Any]]:
     told: list[tuple[float, str, str, dict[str, Any]]] = [
         (-BASELINE_S - 12, "trial.started", "engine", {"index": trial, "seed": 40 + trial}),
         (-BASELINE_S - 1, "lab.ready", "backend", {"took_s": 10.8, "roles": {"primary": ["db1"], "replica": ["db2", "db3"]}}),
-        *((-BASELINE_S, "client.started", "client", {"client": c, "interval_ns": 200_000_000, "spacing_ns": 50_000_000,
-           "deadline_ns": 500_000_000, "probes": 4, "window_ns": 5 * SECOND}) for c in shape.clients),
+        *(
+            (
+                -BASELINE_S,
+                "client.started",
+                "client",
+                {
+                    "client": c,
+                    "interval_ns": 200_000_000,
+                    "spacing_ns": 50_000_000,
+                    "deadline_ns": 500_000_000,
+                    "probes": 4,
+                    "window_ns": 5 * SECOND,
+                },
+            )
+            for c in shape.clients
+        ),
         (-BASELINE_S, "baseline.started", "engine", {}),
         (0.0, "baseline.ended", "engine", {}),
         (FAULT_S - 0.2, "fault.preparing", "engine", fault),
@@ -123,7 +179,7 @@ def events_of(shape: Shape, trial: int) -> list[dict[str, Any]]:
         (FAULT_S, "fault.injected", "engine", {**fault, "began_ns": 0, "ended_ns": 1}),
         (EFFECT_S + 0.2, "fault.effect", "engine", {**fault, "verified": shape.verified, "evidence": []}),
         (EFFECT_S + 0.4, "role.changed", "watcher", {"role": "primary", "node": "db1", "state": "unknown", "between_ns": [0, 1]}),
-    ]  # fmt: skip
+    ]
     if shape.recovers:
         told += [
             (back - 1.9, "role.changed", "watcher", {"role": "primary", "node": "db2", "state": "yes", "between_ns": [0, 1]}),
@@ -141,10 +197,16 @@ def events_of(shape: Shape, trial: int) -> list[dict[str, Any]]:
     told.append((OBSERVED_S + 2, "trial.ended", "engine", {"index": trial}))
     zero = zero_of(trial)
     return [
-        {"t_ns": zero + int(t * SECOND), "wall": wall((zero - EPOCH_NS) / SECOND + t), "trial": trial, "kind": kind,
-         "source": source, "data": data}
+        {
+            "t_ns": zero + int(t * SECOND),
+            "wall": wall((zero - EPOCH_NS) / SECOND + t),
+            "trial": trial,
+            "kind": kind,
+            "source": source,
+            "data": data,
+        }
         for t, kind, source, data in told
-    ]  # fmt: skip
+    ]
 
 
 def rto_of(shape: Shape, client: str, trial: int) -> Figure:
@@ -155,49 +217,86 @@ def rto_of(shape: Shape, client: str, trial: int) -> Figure:
         low = OBSERVED_S - EFFECT_S
         return Figure(low=low, censored=True, rule=RULE, n=2100, reasons=("not recovered when observation ended",))
     return Figure(
-        point=length, low=length - 0.05, high=length + 0.05, n=2100, rule=RULE,
-        text=f"{length:.2f} s ({length - 0.05:.2f} to {length + 0.05:.2f})",
-    )  # fmt: skip
+        point=length,
+        low=length - 0.05,
+        high=length + 0.05,
+        n=2100,
+        rule=RULE,
+        text=f"{length:.2f} s ({length - 0.05:.2f} s to {length + 0.05:.2f} s)",
+    )
 
 
 def client_figures(shape: Shape, client: str, trial: int) -> ClientFigures:
     rto = rto_of(shape, client, trial)
     length = outage_of(shape, client, trial)
     outage = Outage(
-        first_failure_s=EFFECT_S, recovered_s=EFFECT_S + length if shape.recovers else None,
-        point_s=length if shape.recovers else None, low_s=length - 0.05 if shape.recovers else OBSERVED_S - EFFECT_S,
-        high_s=length + 0.05 if shape.recovers else None, errors={"timeout": 214, "refused": 88, "wrong_role": 31},
-    )  # fmt: skip
+        first_failure_s=EFFECT_S,
+        recovered_s=EFFECT_S + length if shape.recovers else None,
+        point_s=length if shape.recovers else None,
+        low_s=length - 0.05 if shape.recovers else OBSERVED_S - EFFECT_S,
+        high_s=length + 0.05 if shape.recovers else None,
+        errors={"timeout": 214, "refused": 88, "wrong_role": 31},
+    )
+    operation, kind, _ = shape.clients[client]
     return ClientFigures(
-        rto=rto, user_rto=rto, fault_rto=rto, outages=(outage,),
+        type="postgres",
+        client_class=kind,
+        operation=operation,
+        target="write",
+        rto=rto,
+        user_rto=rto,
+        fault_rto=rto,
+        outages=(outage,),
         availability=Figure(point=0.8162, low=0.81, high=0.822, unit="share", n=2100, rule="1 - down / observed", text="81.62 %"),
-        operations=2100, errors={"timeout": 214, "refused": 88, "wrong_role": 31},
+        operations=2100,
+        errors={"timeout": 214, "refused": 88, "wrong_role": 31},
         latency={"p50": 0.0042, "p95": 0.0093, "p99": 0.0317, "max": 0.184},
         reconnect=Figure(point=1.4, low=1.3, high=1.5, text="1.40 s (1.30 to 1.50)", rule="RTO(pooled) - RTO(fresh)")
-        if shape.clients.get(client, ("", "", 0))[1] == "pooled" and shape.recovers else None,
-    )  # fmt: skip
+        if shape.clients.get(client, ("", "", 0))[1] == "pooled" and shape.recovers
+        else None,
+    )
 
 
 def ledger_of(shape: Shape) -> LedgerFigures:
     lost = tuple(
-        LostWrite(client="orders", token=f"run-orders-{800 + i}", acknowledged_s=EFFECT_S - 0.62 + 0.62 * i / max(shape.lost, 1), node="db1")
+        LostWrite(
+            client="orders",
+            token=f"run-orders-{800 + i}",
+            acknowledged_s=EFFECT_S - 0.62 + 0.62 * i / max(shape.lost, 1),
+            node="db1",
+        )
         for i in range(shape.lost)
     )
-    exact = Figure(point=float(shape.lost), low=float(shape.lost), high=float(shape.lost), unit="writes", n=1312, rule="acked minus read")
-    window = Figure(point=0.62, low=0.57, high=0.67, rule="T_ref - min ack time(lost)") if shape.lost else Figure(text="no write was lost")
+    exact = Figure(
+        point=float(shape.lost), low=float(shape.lost), high=float(shape.lost), unit="writes", n=1312, rule="acked minus read"
+    )
+    window = (
+        Figure(point=0.62, low=0.57, high=0.67, rule="T_ref - min ack time(lost)")
+        if shape.lost
+        else Figure(text="no write was lost")
+    )
     return LedgerFigures(
-        acknowledged=1312, lost=exact, recovered=3, phantom=0, duplicated=0, window=window,
+        acknowledged=1312,
+        lost=exact,
+        recovered=3,
+        phantom=0,
+        duplicated=0,
+        window=window,
         split_brain_acks=Figure(point=0, low=0, high=0, unit="writes", rule="acks by the old leader after the fault"),
-        divergence={"db1": shape.lost, "db2": 0, "db3": 0}, lost_writes=lost, contiguous_tail=True if shape.lost else None,
-    )  # fmt: skip
+        divergence={"db1": shape.lost, "db2": 0, "db3": 0},
+        lost_writes=lost,
+        contiguous_tail=True if shape.lost else None,
+    )
 
 
 def roles_of(shape: Shape, trial: int) -> tuple[RoleInterval, ...]:
     promoted = EFFECT_S + outage_of(shape, "app", trial) - 1.9
     told: list[tuple[str, str, float, float]] = [
-        ("db1", "yes", -BASELINE_S, EFFECT_S), ("db1", "unknown", EFFECT_S + 0.1, HEAL_S + 4), ("db1", "no", HEAL_S + 4.1, OBSERVED_S),
+        ("db1", "yes", -BASELINE_S, EFFECT_S),
+        ("db1", "unknown", EFFECT_S + 0.1, HEAL_S + 4),
+        ("db1", "no", HEAL_S + 4.1, OBSERVED_S),
         ("db3", "no", -BASELINE_S, OBSERVED_S),
-    ]  # fmt: skip
+    ]
     if shape.recovers:
         told += [("db2", "no", -BASELINE_S, promoted - 0.4), ("db2", "yes", promoted, OBSERVED_S)]
     else:
@@ -212,9 +311,13 @@ def phases_of(shape: Shape, trial: int) -> tuple[Phase, ...]:
         return (Phase(name="first failed send", at=Figure(point=0.04, low=0.0, high=0.05), source="orders"),)
     end = outage_of(shape, "orders", trial)
     told = [
-        ("first failed send", 0.04, 0.02, "orders, fresh"), ("detected", end - 4.1, 1.0, "etcd lease"), ("elected", end - 2.6, 0.4, "role watcher"),
-        ("promoted", end - 0.6, 0.1, "role watcher"), ("rerouted", end, 0.05, "orders, fresh"), ("pooled clients back", end + 1.4, 0.05, "app, pooled"),
-    ]  # fmt: skip
+        ("first failed send", 0.04, 0.02, "orders, fresh"),
+        ("detected", end - 4.1, 1.0, "etcd lease"),
+        ("elected", end - 2.6, 0.4, "role watcher"),
+        ("promoted", end - 0.6, 0.1, "role watcher"),
+        ("rerouted", end, 0.05, "orders, fresh"),
+        ("pooled clients back", end + 1.4, 0.05, "app, pooled"),
+    ]
     phases = [Phase(name=n, at=Figure(point=p, low=p - w, high=p + w, rule=f"first {n}"), source=s) for n, p, w, s in told]
     return (*phases, Phase(name="capacity restored", at=Figure(reasons=("replicas were not watched",)), source=""))
 
@@ -222,42 +325,86 @@ def phases_of(shape: Shape, trial: int) -> tuple[Phase, ...]:
 def trial_of(shape: Shape, trial: int) -> TrialResult:
     zero = (zero_of(trial) - EPOCH_NS) / SECOND
     fault = FaultFigures(
-        name="node.power_off", action="lose-power", target=("db1",), injected_at=wall(zero + FAULT_S), effective_at=wall(zero + EFFECT_S),
-        healed_at=wall(zero + HEAL_S), injected_s=FAULT_S, effective_s=EFFECT_S if shape.verified else None, healed_s=HEAL_S,
-        verified=shape.verified, gone=True,
+        name="node.power_off",
+        action="lose-power",
+        target=("db1",),
+        injected_at=wall(zero + FAULT_S),
+        effective_at=wall(zero + EFFECT_S),
+        healed_at=wall(zero + HEAL_S),
+        injected_s=FAULT_S,
+        effective_s=EFFECT_S if shape.verified else None,
+        healed_s=HEAL_S,
+        verified=shape.verified,
+        gone=True,
         evidence=(
-            {"means": "db1 is off", "expected": ["off"], "seen": "off" if shape.verified else "up", "at_ns": 1, "holds": shape.verified},
-            {"means": "db1 does not answer app", "expected": ["silent", "unreachable"], "seen": "silent", "at_ns": 2, "holds": True},
+            {
+                "means": "db1 is off",
+                "expected": ["off"],
+                "seen": "off" if shape.verified else "up",
+                "at_ns": 1,
+                "holds": shape.verified,
+            },
+            {
+                "means": "db1 does not answer app",
+                "expected": ["silent", "unreachable"],
+                "seen": "silent",
+                "at_ns": 2,
+                "holds": True,
+            },
         ),
-    )  # fmt: skip
+    )
     limit = outage_of(shape, "orders", trial)
     met = None if not shape.verified else limit <= 30
-    seconds = Figure(point=0.0, low=0.0, high=0.0, text="none seen (sampled each 100 ms)", rule="overlap beyond clock uncertainty")
+    seconds = Figure(
+        point=0.0, low=0.0, high=0.0, text="none seen (sampled each 100 ms)", rule="overlap beyond clock uncertainty"
+    )
     actual = rto_of(shape, "orders", trial).text or ("unknown" if not shape.verified else "more than 64.96 s")
     objectives = (
-        ObjectiveOutcome(name="rto", target="<= 30s", actual=actual, met=met, subject="orders",
-                         reasons=() if met else ("the effect was not verified",) if met is None else ("its upper bound is beyond the limit",)),
+        ObjectiveOutcome(
+            name="rto",
+            target="<= 30s",
+            actual=actual,
+            met=met,
+            subject="orders",
+            reasons=() if met else ("the effect was not verified",) if met is None else ("its upper bound is beyond the limit",),
+        ),
         ObjectiveOutcome(name="rpo.writes", target="0", actual=str(shape.lost), met=shape.lost == 0),
         ObjectiveOutcome(name="split_brain", target="none", actual="none seen (sampled each 100 ms)", met=True),
-    )  # fmt: skip
+    )
     verdict: Any = "unknown" if not shape.verified else "failed" if not all(o.met for o in objectives) else "passed"
     return TrialResult(
-        index=trial, started=wall(zero - BASELINE_S - 12), ended=wall(zero + OBSERVED_S), baseline_s=BASELINE_S, observed_s=OBSERVED_S,
-        faults=(fault,), clients={c: client_figures(shape, c, trial) for c in shape.clients}, rpo=ledger_of(shape),
+        index=trial,
+        started=wall(zero - BASELINE_S - 12),
+        ended=wall(zero + OBSERVED_S),
+        baseline_s=BASELINE_S,
+        observed_s=OBSERVED_S,
+        faults=(fault,),
+        clients={c: client_figures(shape, c, trial) for c in shape.clients},
+        rpo=ledger_of(shape),
         flapping=FlappingFigures(
-            flaps=Figure(point=0, low=0, high=0, unit="", rule="DOWN intervals - 1"), leader_changes=Figure(point=1, low=1, high=1, unit=""),
-            excess_leader_changes=Figure(point=0, low=0, high=0, unit=""), unstable_time=rto_of(shape, "orders", trial),
-            dual_owner_time=seconds, no_owner_time=Figure(point=18.8, low=18.4, high=18.9, rule="no node says yes"),
+            flaps=Figure(point=0, low=0, high=0, unit="", rule="DOWN intervals - 1"),
+            leader_changes=Figure(point=1, low=1, high=1, unit=""),
+            excess_leader_changes=Figure(point=0, low=0, high=0, unit=""),
+            unstable_time=rto_of(shape, "orders", trial),
+            dual_owner_time=seconds,
+            no_owner_time=Figure(point=18.8, low=18.4, high=18.9, rule="no node says yes"),
         ),
-        phases=phases_of(shape, trial), roles=roles_of(shape, trial),
+        phases=phases_of(shape, trial),
+        roles=roles_of(shape, trial),
         gates=(
             Gate(name="clean baseline", met=True, seen="100 % of 600 over 30 s", wanted=">= 99.9 % over >= 30 s"),
             Gate(name="lateness", met=True, seen="p99 0.6 ms", wanted="p99 <= 100 ms"),
-            Gate(name="effect verified", met=shape.verified, seen="2 of 2 checks" if shape.verified else "1 of 2 checks", wanted="all checks"),
+            Gate(
+                name="effect verified",
+                met=shape.verified,
+                seen="2 of 2 checks" if shape.verified else "1 of 2 checks",
+                wanted="all checks",
+            ),
         ),
-        verdict=verdict, objectives=objectives,
+        verdict=verdict,
+        objectives=objectives,
         reasons=() if shape.verified else ("the effect of node.power_off on db1 was not verified",),
-    )  # fmt: skip
+    )
 
 
 def result_of(shape: Shape) -> Result:
@@ -267,20 +414,39 @@ def result_of(shape: Shape) -> Result:
     points = sorted(outage_of(shape, "orders", t) for t in range(1, shape.trials + 1)) if shape.recovers else []
     summary = {}
     if shape.trials > 1 and points:
-        summary["orders.rto"] = Summary(
-            n=shape.trials, median=points[len(points) // 2], max=points[-1], ci=(points[0], points[-1]), confidence="75 % at 3 trials",
-        )  # fmt: skip
+        summary["rto:orders"] = Summary(
+            n=shape.trials,
+            median=points[len(points) // 2],
+            max=points[-1],
+            confidence="3 trials: no 95 % interval of the median (it takes 6)",
+        )
     return Result(
-        run_id="20261122-093000-k3x9", experiment=ExperimentRef(
-            title="The primary loses power", path="experiments/patroni/primary-power-off.yaml", sha256="5f2c" * 16,
-            description="Cut the power of whoever is primary under a steady write load and see how long writers wait.", tags=("patroni", "power"),
+        run_id="20261122-093000-k3x9",
+        experiment=ExperimentRef(
+            title="The primary loses power",
+            path="experiments/patroni/primary-power-off.yaml",
+            sha256="5f2c" * 16,
+            description="Cut the power of whoever is primary under a steady write load and see how long writers wait.",
+            tags=("patroni", "power"),
         ),
-        lab=LabRef(name="patroni", backend="namespace", mode="root", settings={"ttl": "20s", "loop_wait": "2s", "synchronous_mode": not shape.lost}),
-        verdict=verdict, reasons=tuple(dict.fromkeys(r for t in trials for r in t.reasons)), started=wall(-12), ended=wall(200 * shape.trials),
-        seed=41, environment={"kernel": "6.18.0", "python": "3.11.7", "chaoskit": "0.1.0", "cpu": {"count": 2, "model": "virtual"}},
-        trials=trials, summary=summary, predicted_rto_s=(18.0, 24.0), undo=UndoSummary(owed=shape.trials, paid=shape.trials - len(shape.dirty), dirty=shape.dirty),
+        lab=LabRef(
+            name="patroni",
+            backend="namespace",
+            mode="root",
+            settings={"ttl": "20s", "loop_wait": "2s", "synchronous_mode": not shape.lost},
+        ),
+        verdict=verdict,
+        reasons=tuple(dict.fromkeys(r for t in trials for r in t.reasons)),
+        started=wall(-12),
+        ended=wall(200 * shape.trials),
+        seed=41,
+        environment={"kernel": "6.18.0", "python": "3.11.7", "chaoskit": "0.1.0", "cpu": {"count": 2, "model": "virtual"}},
+        trials=trials,
+        summary=summary,
+        predicted_rto_s=(18.0, 24.0),
+        undo=UndoSummary(owed=shape.trials, paid=shape.trials - len(shape.dirty), dirty=shape.dirty),
         incomplete=shape.incomplete,
-    )  # fmt: skip
+    )
 
 
 def plan_of(shape: Shape) -> dict[str, Any]:

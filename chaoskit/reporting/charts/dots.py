@@ -64,9 +64,14 @@ def _reach(rows: Sequence[DotRow], others: Sequence[float | None]) -> float:
 
 
 def dots(
-    rows: Sequence[DotRow], *, predicted: tuple[float, float] | None = None, limit_s: float | None = None, limit_label: str = "",
-    median_s: float | None = None, median_ci: tuple[float | None, float | None] | None = None,
-) -> Dots | None:  # fmt: skip
+    rows: Sequence[DotRow],
+    *,
+    predicted: tuple[float, float] | None = None,
+    limit_s: float | None = None,
+    limit_label: str = "",
+    median_s: float | None = None,
+    median_ci: tuple[float | None, float | None] | None = None,
+) -> Dots | None:
     """None where no row has any number. The axis begins at 0 and has room for the limit and the prediction."""
     if not any(v is not None for r in rows for v in (r.figure.point, r.figure.low, r.figure.high)):
         return None

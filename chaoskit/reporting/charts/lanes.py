@@ -18,7 +18,7 @@ from chaoskit.reporting.scale import Log, log_ceiling, log_floor, nice_time_step
 from chaoskit.reporting.view import DEGRADED, DOWN, INVALID, OK, ClientSeries, Float, Int
 
 COLUMNS_MAX = 600
-LATENCY_PX, LATENCY_ROWS = 72, 24
+LATENCY_PX, LATENCY_ROWS = 84, 28
 STRIP_PX, ERROR_PX, LEDGER_PX = 18, 16, 40
 PATH_UNITS = 1000
 """Paths lie in a box this wide that is stretched over the plot."""
@@ -157,7 +157,7 @@ def latency_scale(clients: Sequence[ClientSeries]) -> Log | None:
     if not values:
         return None
     low = min(float(v.min()) for v in values)
-    high = max(max(float(v.max()) for v in values), *(c.deadline_s or 0.0 for c in clients))
+    high = max([*(float(v.max()) for v in values), *(c.deadline_s or 0.0 for c in clients)])
     low, high = log_floor(max(low, 1e-6)), log_ceiling(high)
     return Log(low, high if high > low else low * 10, LATENCY_PX)
 
@@ -203,7 +203,7 @@ def _density(grid: Columns, t_s: Float, y: Float) -> tuple[tuple[int, str], ...]
     most = int(cells.max(initial=0))
     if most == 0:
         return ()
-    step = np.where(cells > 0, 1 + np.floor(3.999 * np.log1p(cells - 1) / np.log1p(max(most - 1, 1))), 0).astype(np.int64)
+    step = np.where(cells > 0, 1 + np.floor(3.999 * np.log(np.maximum(cells, 1)) / np.log(max(most, 2))), 0).astype(np.int64)
     table = np.minimum(step, 4).reshape(LATENCY_ROWS, grid.count)
     paths: dict[int, list[str]] = {1: [], 2: [], 3: [], 4: []}
     for r in range(LATENCY_ROWS):
@@ -301,8 +301,10 @@ def ledger_lane(grid: Columns, clients: Sequence[ClientSeries], lost_writes: Seq
         box=f"0 0 {grid.count} {LEDGER_PX}",
         most=most,
         acknowledged=total,
-        lost=tuple((pct(grid.place(int(c)) + 50 * grid.width_s / (grid.until_s - grid.from_s)), int(n))
-                   for c, n in zip(where, many, strict=True)),
+        lost=tuple(
+            (pct(grid.place(int(c)) + 50 * grid.width_s / (grid.until_s - grid.from_s)), int(n))
+            for c, n in zip(where, many, strict=True)
+        ),
         summary=f"{total} writes acknowledged in the time shown, at most {most} in {_short(grid.width_s)}; "
         + (f"{len(lost_writes)} of them marked as lost" if lost_writes else "none marked as lost"),
-    )  # fmt: skip
+    )

@@ -10,17 +10,28 @@ import numpy as np
 
 from chaoskit.model.result import RoleInterval
 from chaoskit.reporting.charts.lanes import (
-    Block, Columns, ErrorRow, LatencyLane, LedgerLane, Strip, columns, error_rows, latency_lane, latency_scale,
-    ledger_lane, pct, strip,
-)  # fmt: skip
+    Block,
+    Columns,
+    ErrorRow,
+    LatencyLane,
+    LedgerLane,
+    Strip,
+    columns,
+    error_rows,
+    latency_lane,
+    latency_scale,
+    ledger_lane,
+    pct,
+    strip,
+)
 from chaoskit.reporting.scale import Linear, multiples, nice_time_step
 from chaoskit.reporting.text import instant, number
 from chaoskit.reporting.view import DEGRADED, DOWN, OK, ClientSeries, TimedEvent, TrialView
 
 LEADER_PX = 16
 EVENT_ROW_PX = 20
-_EVENT_APART = 2.4
-"""Percent: nearer marks go to the next row."""
+_EVENT_APART = 4.6
+"""Percent: nearer marks go to the next row, so that they do not touch even on a phone."""
 _EVENT_ROWS_MAX = 6
 
 
@@ -28,8 +39,10 @@ _EVENT_ROWS_MAX = 6
 class Tick:
     x: str
     label: str
-    is_major: bool
-    """Minor ticks are labelled only where there is room."""
+    rank: int
+    """1: always labelled; 2: where the page is wide; 3: where the time line is zoomed."""
+    edge: str
+    """first or last where the label would not fit beyond the axis, else empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +122,17 @@ def timeline(trial: TrialView, leader: str | None) -> Timeline:
 
 
 def _ticks(axis: Linear) -> tuple[Tick, ...]:
-    major = nice_time_step(axis.high - axis.low, 6)
-    minor = nice_time_step(axis.high - axis.low, 24)
-    majors = multiples(axis.low, axis.high, major)
-    every = sorted({*majors, *multiples(axis.low, axis.high, minor)})
-    return tuple(Tick(pct(axis(t)), number(t, 3), t in majors) for t in every)
+    """Each rank only where its step divides the step before it, so that labels stay evenly spaced."""
+    length = axis.high - axis.low
+    steps = [nice_time_step(length, 5)]
+    for about in (12, 48):
+        step = nice_time_step(length, about)
+        steps.append(step if abs(steps[-1] / step - round(steps[-1] / step)) < 1e-6 else steps[-1])
+    places = [multiples(axis.low, axis.high, step) for step in steps]
+    ranks = {t: rank for rank, ticks in reversed(list(enumerate(places, start=1))) for t in ticks}
+    return tuple(
+        Tick(pct(x := axis(t)), number(t, 3), ranks[t], "first" if x < 1 else "last" if x > 99 else "") for t in sorted(ranks)
+    )
 
 
 def _shades(axis: Linear, trial: TrialView) -> tuple[Shade, ...]:
@@ -125,11 +144,16 @@ def _shades(axis: Linear, trial: TrialView) -> tuple[Shade, ...]:
         proof = "" if fault.verified else "; its effect was not verified"
         found.append(
             Shade(
-                pct(left), pct(max(right - left, 0.1)), fault.label, f"{fault.label}, from {instant(fault.from_s)}, {ended}{proof}",
-                pct(axis(fault.effective_s)) if fault.effective_s is not None else None, fault.until_s is None, fault.verified,
+                pct(left),
+                pct(max(right - left, 0.1)),
+                fault.label,
+                f"{fault.label}, from {instant(fault.from_s)}, {ended}{proof}",
+                pct(axis(fault.effective_s)) if fault.effective_s is not None else None,
+                fault.until_s is None,
+                fault.verified,
                 "end" if left > 70 else "start",
             )
-        )  # fmt: skip
+        )
     return tuple(found)
 
 
@@ -168,7 +192,7 @@ def _event_marks(axis: Linear, events: Sequence[TimedEvent]) -> tuple[tuple[Even
         row = free if free is not None else int(np.argmin(ends))
         ends[row] = x
         text = f"{instant(event.t_s)} {event.text}"
-        marks.append(EventMark(pct(x), row, event.number, text, event.kind.replace(".", "-")))
+        marks.append(EventMark(pct(x), row, event.number, text, event.style))
     return tuple(marks), 1 + max((m.row for m in marks), default=0)
 
 
@@ -201,7 +225,13 @@ def _readout(grid: Columns, trial: TrialView, leader: str | None) -> dict[str, A
                 "ms": _medians_ms(grid, series),
             }
         )
-    held = [[r.node, round(r.from_s, 3), round(r.until_s, 3)] for r in trial.roles if r.state == "yes" and leader in (None, r.role)]
+    held = [
+        [r.node, round(r.from_s, 3), round(r.until_s, 3)] for r in trial.roles if r.state == "yes" and leader in (None, r.role)
+    ]
     return {
-        "from": grid.from_s, "until": grid.until_s, "step": grid.width_s, "clients": clients, "leader": held,
-    }  # fmt: skip
+        "from": grid.from_s,
+        "until": grid.until_s,
+        "step": grid.width_s,
+        "clients": clients,
+        "leader": held,
+    }

@@ -35,12 +35,16 @@ class ClientsSection:
             parts += [f"### Trial {trial.index}"] if len(view.result.trials) > 1 else []
             rows = [
                 [
-                    code(name), markdown(figure_text(c.rto)), markdown(figure_text(c.availability)), count(c.operations),
-                    *(seconds(c.latency.get(q)) for q in ("p50", "p95", "p99", "max")), markdown(_errors(c)),
+                    code(name),
+                    markdown(figure_text(c.rto)),
+                    markdown(figure_text(c.availability)),
+                    count(c.operations),
+                    *(seconds(c.latency.get(q)) for q in ("p50", "p95", "p99", "max")),
+                    markdown(_errors(c)),
                     markdown(figure_text(c.reconnect)) if c.reconnect else "",
                 ]
                 for name, c in trial.clients.items()
-            ]  # fmt: skip
+            ]
             headers = ["Client", "RTO", "Availability", "Operations", "p50", "p95", "p99", "max", "Errors", "Reconnect"]
             parts.append(table(headers, rows, right=(3, 4, 5, 6, 7)))
             texts = [

@@ -46,9 +46,12 @@ class EvidenceSection:
                 proof = "its effect was verified" if fault.verified else "its effect was **not verified**"
                 gone = "gone after heal" if fault.gone else "**not verified as gone** after heal"
                 at = f" at {instant(fault.injected_s)}" if fault.injected_s is not None else ""
-                parts.append(f"{code(fault.action)} on {code(', '.join(fault.target))}{at}: {proof}; {gone}.")
+                parts.append(f"{code(fault.name)} on {code(', '.join(fault.target))}{at}: {proof}; {gone}.")
                 rows = [[markdown(m), markdown(e), markdown(s), _SAID[h]] for m, e, s, h in checks(fault.evidence)]
                 parts += [table(["Check", "Expected", "Seen", "Holds"], rows)] if rows else []
-            gates = [[markdown(g.name), markdown(g.wanted), markdown(g.seen), _SAID[g.met]] for g in result.gates]
+            gates = [
+                [markdown(f"{g.name} ({g.client})" if g.client else g.name), markdown(g.wanted), markdown(g.seen), _SAID[g.met]]
+                for g in result.gates
+            ]
             parts += [table(["Gate", "Wanted", "Seen", "Met"], gates)] if gates else []
         return "\n\n".join(parts)

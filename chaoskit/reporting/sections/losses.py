@@ -17,14 +17,21 @@ def _bound(ledger: LedgerFigures) -> str:
     if not ledger.lost.valid or ledger.lost.point != 0 or ledger.acknowledged < 1:
         return ""
     share = 3 / ledger.acknowledged
-    return f"no loss in {count(ledger.acknowledged)} writes bounds the loss rate below {share:.2g} (95 % confidence)" if share < 1 else ""
+    return (
+        f"no loss in {count(ledger.acknowledged)} writes bounds the loss rate below {share:.2g} (95 % confidence)"
+        if share < 1
+        else ""
+    )
 
 
 def _rows(ledger: LedgerFigures) -> list[tuple[str, str, str]]:
     """(what, value, remark) in the order in which people ask."""
     lost, window, acks = words(ledger.lost), words(ledger.window), words(ledger.split_brain_acks)
-    tail = {True: "the last writes before the fault, as asynchronous replication loses them",
-            False: "not one contiguous tail: not plain asynchronous truncation", None: ""}[ledger.contiguous_tail]
+    tail = {
+        True: "the last writes before the fault, as asynchronous replication loses them",
+        False: "not one contiguous tail: not plain asynchronous truncation",
+        None: "",
+    }[ledger.contiguous_tail]
     rows = [
         ("Acknowledged", count(ledger.acknowledged), ""),
         ("Lost", lost.main, lost.detail or _bound(ledger)),
@@ -33,8 +40,17 @@ def _rows(ledger: LedgerFigures) -> list[tuple[str, str, str]]:
         ("Phantom", count(ledger.phantom), "in the data though never attempted"),
         ("Duplicated", count(ledger.duplicated), "in the data more than once"),
         ("Acknowledged by the old leader after the fault", acks.main, acks.detail),
-    ]  # fmt: skip
-    return rows + [(f"Differs on {node}", count(n), "tokens by which the node's own content differs") for node, n in ledger.divergence.items()]
+    ]
+    differ = ", ".join(f"{node} by {count(n)}" for node, n in ledger.divergence.items() if n)
+    if ledger.divergence:
+        rows.append(
+            (
+                "Nodes that differ from the final read",
+                differ or "none",
+                f"each node's own content: {', '.join(ledger.divergence)}",
+            )
+        )
+    return rows
 
 
 class LossesSection:
@@ -56,7 +72,7 @@ class LossesSection:
             lost = trial.rpo.lost_writes
             if lost:
                 rows = [[code(w.client), code(w.token), instant(w.acknowledged_s), code(w.node)] for w in lost[:SHOWN]]
-                parts.append(f"Lost writes: {figure_text(trial.rpo.lost)}; the first {len(rows)}:")
+                parts.append(f"Lost writes: {markdown(figure_text(trial.rpo.lost))}; the first {len(rows)}:")
                 parts.append(table(["Client", "Token", "Acknowledged", "By"], rows))
             parts += [f"- **Defect:** {markdown(d)}" for d in trial.rpo.defects]
         return "\n\n".join(parts)

@@ -15,15 +15,23 @@ def facts(view: View) -> list[tuple[str, list[tuple[str, str]]]]:
     """(heading, rows) of all that one would need to run it again."""
     result = view.result
     run = [
-        ("run", result.run_id), ("experiment", result.experiment.path), ("experiment sha256", result.experiment.sha256),
-        ("tags", ", ".join(result.experiment.tags)), ("seed", str(result.seed)), ("started", wall_clock(result.started)),
-        ("ended", wall_clock(result.ended)), ("took", seconds(elapsed_s(result.started, result.ended), 1)),
+        ("run", result.run_id),
+        ("experiment", result.experiment.path),
+        ("experiment sha256", result.experiment.sha256),
+        ("tags", ", ".join(result.experiment.tags)),
+        ("seed", str(result.seed)),
+        ("started", wall_clock(result.started)),
+        ("ended", wall_clock(result.ended)),
+        ("took", seconds(elapsed_s(result.started, result.ended), 1)),
         ("result schema", result.schema_),
-    ]  # fmt: skip
+    ]
     lab = [
-        ("lab", result.lab.name), ("backend", result.lab.backend), ("mode", result.lab.mode), ("variant", result.lab.variant or ""),
+        ("lab", result.lab.name),
+        ("backend", result.lab.backend),
+        ("mode", result.lab.mode),
+        ("variant", result.lab.variant or ""),
         *flattened(result.lab.settings),
-    ]  # fmt: skip
+    ]
     undo = [("owed", str(result.undo.owed)), ("paid", str(result.undo.paid)), ("still dirty", str(len(result.undo.dirty)))]
     groups = [("Run", run), ("Lab and settings", lab), ("Environment", flattened(result.environment)), ("Put back", undo)]
     return [(name, [row for row in rows if row[1]]) for name, rows in groups]

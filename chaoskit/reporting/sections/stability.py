@@ -37,7 +37,9 @@ class StabilitySection:
         for trial in view.result.trials:
             if trial.flapping is not None:
                 parts += [f"### Trial {trial.index}"] if len(view.result.trials) > 1 else []
-                rows = [[name, markdown(f"{said.main}" + (f" ({said.detail})" if said.detail else "")), meaning]
-                        for name, meaning, said in _rows(trial.flapping)]  # fmt: skip
+                rows = [
+                    [name, markdown(f"{said.main}" + (f" ({said.detail})" if said.detail else "")), meaning]
+                    for name, meaning, said in _rows(trial.flapping)
+                ]
                 parts.append(table(["Figure", "Value", "Meaning"], rows))
         return "\n\n".join(parts)

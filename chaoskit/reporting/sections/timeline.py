@@ -31,11 +31,17 @@ def first_open(view: View) -> int | None:
 
 def _outages(trial: TrialView) -> str:
     rows = [
-        [code(name), instant(o.first_failure_s), instant(o.recovered_s) if o.recovered_s is not None else "not recovered",
-         seconds(o.point_s), span(o.low_s, o.high_s), ", ".join(f"{k} {n}" for k, n in o.errors.items())]
+        [
+            code(name),
+            instant(o.first_failure_s),
+            instant(o.recovered_s) if o.recovered_s is not None else "not recovered",
+            seconds(o.point_s),
+            span(o.low_s, o.high_s),
+            markdown(", ".join(f"{k} {n}" for k, n in o.errors.items())),
+        ]
         for name, client in trial.result.clients.items()
         for o in client.outages
-    ]  # fmt: skip
+    ]
     return table(["Client", "First failure", "Back", "Length", "Bounds", "Errors"], rows) if rows else "No outage was seen."
 
 

@@ -7,8 +7,14 @@ from markupsafe import Markup
 from chaoskit.model.result import ObjectiveOutcome
 from chaoskit.reporting.charts.dots import DotRow, Dots, dots
 from chaoskit.reporting.narrative import (
-    VERDICT_WORDS, downtime_sentence, figure_text, loss_sentence, objectives_sentence, rto_limit, words,
-)  # fmt: skip
+    VERDICT_WORDS,
+    downtime_sentence,
+    figure_text,
+    loss_sentence,
+    objectives_sentence,
+    rto_limit,
+    words,
+)
 from chaoskit.reporting.text import code, markdown, span, table
 from chaoskit.reporting.view import View
 
@@ -35,8 +41,8 @@ def _dots(view: View) -> Dots | None:
 
 
 def _about(view: View, client: str) -> str:
-    series = next((c for t in view.trials for c in t.clients if c.name == client), None)
-    return f"{series.operation}, {series.client_class}" if series else ""
+    figures = view.result.trials[0].clients[client]
+    return f"{figures.operation}, {figures.client_class}" if figures.operation else figures.client_class
 
 
 class VerdictSection:
@@ -46,10 +52,17 @@ class VerdictSection:
 
     def html(self, view: View) -> Markup:
         return view.template(
-            "verdict.html.j2", view=view, result=view.result, outcomes=outcomes(view), status=STATUS, dots=_dots(view),
-            verdict=VERDICT_WORDS[view.result.verdict], downtime=downtime_sentence(view), loss=loss_sentence(view),
+            "verdict.html.j2",
+            view=view,
+            result=view.result,
+            outcomes=outcomes(view),
+            status=STATUS,
+            dots=_dots(view),
+            verdict=VERDICT_WORDS[view.result.verdict],
+            downtime=downtime_sentence(view),
+            loss=loss_sentence(view),
             summary=objectives_sentence(view),
-        )  # fmt: skip
+        )
 
     def markdown(self, view: View) -> str:
         result = view.result
@@ -63,11 +76,16 @@ class VerdictSection:
         parts += [f"- {markdown(reason)}" for reason in result.reasons]
         rows = [
             [
-                markdown(o.name), markdown(o.subject), "" if o.trial is None else str(o.trial), code(o.target), markdown(o.actual),
-                f"**{STATUS[o.met]}**" if o.met is not True else "met", markdown("; ".join(o.reasons)),
+                markdown(o.name),
+                markdown(o.subject),
+                "" if o.trial is None else str(o.trial),
+                code(o.target),
+                markdown(o.actual),
+                f"**{STATUS[o.met]}**" if o.met is not True else "met",
+                markdown("; ".join(o.reasons)),
             ]
             for o in outcomes(view)
-        ]  # fmt: skip
+        ]
         if rows:
             parts.append(table(["Objective", "Of", "Trial", "Target", "Actual", "Outcome", "Why"], rows))
         if result.predicted_rto_s:

@@ -26,9 +26,9 @@ class Bar:
     unsure_width: str | None
     took: str
     said: Words
-    inside: bool
-    """The value stands left of the bar's end, where there is no room to its right."""
-    end_x: str
+    before: bool
+    """The length stands before the bar, where there is no room after it."""
+    text_x: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +57,18 @@ def waterfall(trial: int, phases: tuple[Phase, ...], predicted: tuple[float, flo
         low, high = axis(at.low if at.low is not None else at.point), axis(at.high if at.high is not None else at.point)
         bars.append(
             Bar(
-                phase.name, phase.source, pct(left), pct(max(right - left, 0.3)), pct(low), pct(max(high - low, 0.0)),
-                seconds(at.point - before), said, right > 72, pct(right),
+                phase.name,
+                phase.source,
+                pct(left),
+                pct(max(right - left, 0.3)),
+                pct(low),
+                pct(max(high - low, 0.0)),
+                seconds(at.point - before),
+                said,
+                high > 85,
+                pct(min(left, low) if high > 85 else max(right, high)),
             )
-        )  # fmt: skip
+        )
         before = at.point
     band = None
     if predicted is not None:

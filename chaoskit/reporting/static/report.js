@@ -64,4 +64,11 @@ const reveal = () => {
   target.scrollIntoView({ block: "nearest" });
 };
 addEventListener("hashchange", reveal);
+// Paper has no triangles to click: print every part, and put them back afterwards.
+let opened = [];
+addEventListener("beforeprint", () => {
+  opened = [...document.querySelectorAll("details:not([open])")];
+  for (const part of opened) part.open = true;
+});
+addEventListener("afterprint", () => { for (const part of opened) part.open = false; });
 reveal();
