@@ -209,7 +209,10 @@ class Checker:
             yield unknown(self.document, (*keys, "inject"), "fault", action.inject, names)
         else:
             yield from self._fault(keys, action, self.registry.load("faults", action.inject))
-        if action.target.is_empty():
+        written = self.document.lookup((*keys, "target"))[1]
+        if action.target.is_empty() and isinstance(written, dict) and set(written) - set(written_names(Selector)):
+            pass  # what was written there is wrong and was said to be
+        elif action.target.is_empty():
             message = "say what the fault hits (target: with node, nodes, group, role or all: true)"
             where = (*keys, "target") if self.document.lookup((*keys, "target"))[0] else keys
             yield self.document.problem(where, message, value="", allowed=written_names(Selector))
@@ -272,7 +275,7 @@ class Checker:
 
     def _order(self) -> Iterator[Problem]:
         """`at`, `after`, and names."""
-        earlier: list[str] = []
+        earlier: set[str] = set()
         for section in ("method", "rollbacks"):
             actions = list(self._actions(section))
             for (i, action), name in zip(actions, action_names([a for _, a in actions]), strict=True):
@@ -290,9 +293,16 @@ class Checker:
                 if action.at is not None and action.after is not None:
                     message = "give one of at and after, not both"
                     yield self.document.problem((*keys, "after"), message, allowed=("at", "after"))
-                elif action.after is not None and action.after not in earlier:
-                    yield unknown(self.document, (*keys, "after"), "earlier action", action.after, earlier)
-                earlier.append(name)
+                elif action.after is not None and action.after not in earlier | self._meant_names(i):
+                    yield unknown(self.document, (*keys, "after"), "earlier action", action.after, sorted(earlier))
+                earlier.add(name)
+
+    def _meant_names(self, before: int) -> set[str]:
+        """Names of earlier entries of the method as they were meant: left out as invalid, or with a misspelt fault."""
+        written = self.document.data.get("method")
+        entries = [e for e in written[:before] if isinstance(e, dict)] if isinstance(written, list) else []
+        names = {str(e.get("name") or e.get("inject")) for e in entries}
+        return names | {nearest(name, self.registry.names("faults")) for name in names}
 
 
 def _said(selector: Selector) -> str:

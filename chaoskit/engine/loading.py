@@ -65,14 +65,21 @@ class _Problems:
 
     def __init__(self) -> None:
         self.found: list[Problem] = []
+        self._settled: set[str] = set()
         self._places: set[tuple[str, int | None, int | None, str, str]] = set()
 
     def add(self, problems: Iterable[Problem]) -> None:
         for problem in problems:
             place = (problem.file, problem.line, problem.column, problem.path, problem.message)
-            if place not in self._places:
+            if place not in self._places and problem.path not in self._settled:
                 self._places.add(place)
                 self.found.append(problem)
+
+    def settle(self, problems: Iterable[Problem]) -> None:
+        """Like `add`; what is said of these places later is only a consequence."""
+        said = list(problems)
+        self.add(said)
+        self._settled |= {p.path for p in said if p.path}
 
     def attempt(self, read: Callable[[], Result]) -> Result | None:
         """What `read` returns; None where it found problems, which are then collected."""
@@ -95,7 +102,7 @@ def load(path: Path, overrides: Sequence[str] = (), registry: Registry | None = 
     problems = _Problems()
     laid, wrong = lay_overrides(document, overrides)
     problems.add(wrong)
-    problems.add(fill_in_configuration(document))
+    problems.settle(fill_in_configuration(document))
     problems.add(secret_problems(document))
     experiment, indexes = _what_is_valid(document, problems)
     lab = problems.attempt(lambda: _named_lab(document, path.parent))

@@ -88,6 +88,13 @@ def quiet_pipe() -> NoReturn:
 class Surface(click.Group):
     """A click group whose commands end as this module says, whatever goes wrong in them."""
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; a reader that went away ends it quietly (click itself would exit with 1, an objective missed)."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            quiet_pipe()
+
     def main(
         self,
         args: Sequence[str] | None = None,

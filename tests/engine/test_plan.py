@@ -1,0 +1,147 @@
+"""Loaded experiment -> plan: instants, targets, steps, and what is refused before anything starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from chaoskit.engine.loading import Loaded, load
+from chaoskit.engine.planning import check_lab, plan
+from chaoskit.model.capability import NETWORK_CUT, NODE_POWER
+from chaoskit.model.errors import CapabilityMissing, InputError
+from chaoskit.model.plan import Plan
+from chaoskit.model.steps import CutLinks, JoinLinks, PowerOff, PowerOn
+from tests.engine.toy import EXPERIMENT, LAB, ToyRegistry, survey, written
+
+
+def loaded(folder: Path, experiment: str = EXPERIMENT, lab: str = LAB) -> Loaded:
+    return load(written(folder, experiment, lab), (), ToyRegistry())  # type: ignore[arg-type]
+
+
+def method(*actions: str, head: str = "") -> str:
+    """The toy experiment with another method."""
+    start, _, rest = EXPERIMENT.partition("method:\n")
+    after = rest[rest.index("objectives:") :]
+    return start + head + "method:\n" + "".join(f"  - {{{a}}}\n" for a in actions) + after
+
+
+def test_a_whole_plan(tmp_path: Path) -> None:
+    made = plan(loaded(tmp_path), survey(), seed=7)
+    assert [t.index for t in made.trials] == [0, 1]
+    first, second = made.trials[0].actions
+    assert (first.name, first.fault, first.at_s) == ("power", "power", 10.0)
+    assert first.candidates == ("db1", "db2", "db3")
+    assert first.inject_preview == (PowerOff(node="db1", silent=True),)
+    assert first.heal_preview == (PowerOn(node="db1"),)
+    assert any("role primary" in note for note in first.notes)
+    assert second.at_s is None
+    assert second.candidates == ("db2",)
+    assert isinstance(second.inject_preview[0], CutLinks)
+    assert {(link.source, link.destination) for link in second.inject_preview[0].links} == {("db2", "app")}
+    assert isinstance(second.heal_preview[0], JoinLinks)
+    assert made.predicted_rto_s == (18.0, 24.0)
+    assert made.seed == 7
+
+
+def test_the_same_seed_gives_the_same_plan_and_another_another(tmp_path: Path) -> None:
+    found = loaded(tmp_path, method("inject: power, target: {role: primary}, at: 10s, phase: 5s"))
+    one, same, other = (plan(found, survey(), seed) for seed in (1, 1, 2))
+    assert one == same
+    drawn = [t.actions[0].at_s for p in (one, other) for t in p.trials]
+    assert len(set(drawn)) == 4, "each trial draws its own phase"
+    assert all(at is not None and 10 <= at <= 15 for at in drawn)
+
+
+def test_a_plan_survives_json(tmp_path: Path) -> None:
+    made = plan(loaded(tmp_path), survey(), seed=7)
+    assert Plan.model_validate_json(made.model_dump_json(by_alias=True)) == made
+
+
+def test_steps_that_depend_on_the_run_are_said_to(tmp_path: Path) -> None:
+    found = loaded(tmp_path, method("inject: kill, target: {node: db1}, with: {process: {name: store}}"))
+    action = plan(found, survey(), seed=1).trials[0].actions[0]
+    assert action.inject_preview == ()
+    assert any("known at run time" in note for note in action.notes)
+    assert action.at_s == 0, "at the end of the baseline where nothing else is said"
+
+
+def test_everything_missing_is_named_at_once(tmp_path: Path) -> None:
+    lab = LAB + "image: {apt: [haproxy]}\nrequires: {python: [no_such_module], hint: pip install it}\n"
+    with pytest.raises(CapabilityMissing) as caught:
+        plan(loaded(tmp_path, lab=lab), survey("nothing"), seed=1)
+    text = str(caught.value)
+    for words in (
+        f"{NODE_POWER}: power needs it to end every process; here: install {NODE_POWER}-tools",
+        f"{NETWORK_CUT}: cut needs it",
+        "packages.debian: the lab pair needs it to install haproxy",
+        "'no_such_module' is not installed; pip install it",
+        "nothing was started",
+        "toy backend (tested)",
+    ):
+        assert words in text
+    assert "volume.lose_unsynced" not in text, "what is not required does not stop a run"
+    assert caught.value.exit_code == 3
+
+
+def test_a_lab_is_checked_by_itself(tmp_path: Path) -> None:
+    check_lab(loaded(tmp_path).lab, survey())
+    with pytest.raises(CapabilityMissing):
+        check_lab(loaded(tmp_path, lab=LAB + "image: {apt: [haproxy]}\n").lab, survey())
+
+
+def test_an_optional_need_becomes_a_note(tmp_path: Path) -> None:
+    action = plan(loaded(tmp_path), survey(NODE_POWER, NETWORK_CUT), seed=1).trials[0].actions[0]
+    assert any("without volume.lose_unsynced (to lose data)" in note for note in action.notes)
+
+
+@pytest.mark.parametrize(
+    ("actions", "fight"),
+    [
+        (("inject: power, target: {node: db1}, for: 10s", "inject: power, target: {node: db1}, at: 5s, for: 1s"), True),
+        (("inject: power, target: {node: db1}, for: 10s", "inject: power, target: {group: db}, at: 5s, for: 1s"), True),
+        (("inject: power, target: {node: db1}, for: 10s", "inject: power, target: {node: db1}, at: 10s, for: 1s"), False),
+        (("inject: power, target: {node: db1}, for: 10s", "inject: power, target: {node: db2}, at: 5s, for: 1s"), False),
+        (
+            (
+                "inject: power, target: {node: db1}, for: 10s",
+                "inject: cut, target: {node: db1}, with: {side: {group: app}}, at: 5s, for: 1s",
+            ),
+            False,
+        ),
+        (("inject: power, target: {node: db1}", "inject: power, target: {node: db1}, at: 30s, for: 1s"), True),
+        (("inject: power, target: {node: db1}, for: 5s, phase: 9s", "inject: power, target: {node: db1}, at: 7s"), True),
+        (("inject: power, target: {node: db1}, for: 10s", "inject: power, target: {node: db1}, after: power, for: 1s"), False),
+        (("inject: power, target: {role: primary}, for: 10s", "inject: power, target: {role: primary}, at: 5s"), False),
+    ],
+)
+def test_actions_that_would_fight(tmp_path: Path, actions: tuple[str, ...], fight: bool) -> None:
+    found = loaded(tmp_path, method(*actions))
+    if not fight:
+        plan(found, survey(), seed=1)
+        return
+    with pytest.raises(InputError) as caught:
+        plan(found, survey(), seed=1)
+    (problem,) = caught.value.problems
+    assert "power:db1" in problem.message
+    assert problem.path == "method[1]"
+    assert problem.line is not None
+
+
+def test_names_of_actions(tmp_path: Path) -> None:
+    found = loaded(
+        tmp_path,
+        method(
+            "inject: power, target: {node: db1}, for: 1s",
+            "inject: power, target: {node: db2}, at: 5s, for: 1s",
+            "inject: power, name: last, target: {node: db3}, after: power-2, for: 1s",
+        ),
+    )
+    assert found.actions == ("power", "power-2", "last")
+
+
+def test_a_count_is_drawn_by_the_seed(tmp_path: Path) -> None:
+    found = loaded(tmp_path, method("inject: power, target: {group: db, count: 1}, for: 1s"))
+    previews = {plan(found, survey(), seed).trials[0].actions[0].inject_preview for seed in range(20)}
+    assert len(previews) == 3
+    assert plan(found, survey(), 0).trials[0].actions[0].candidates == ("db1", "db2", "db3")
