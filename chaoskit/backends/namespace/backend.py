@@ -14,6 +14,7 @@ from typing import Any
 
 from chaoskit.backends.namespace import blueprint, client, state
 from chaoskit.backends.namespace.identity import start_ticks
+from chaoskit.backends.namespace.image import package_image
 from chaoskit.backends.namespace.lab import NamespaceLab
 from chaoskit.backends.namespace.state import LabFiles
 from chaoskit.backends.namespace.survey import own_environment, take_survey
@@ -71,6 +72,7 @@ class NamespaceBackend:
         return NamespaceLab(files, plan, lab_id)
 
     def _build(self, files: LabFiles, record: dict[str, Any], plan: LabPlan, progress: Callable[[str], None]) -> None:
+        image = self._image(files, plan, progress) if plan.image.apt else None
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         owner = -1 if record["detached"] else os.pidfd_open(os.getpid())
         try:
@@ -102,9 +104,16 @@ class NamespaceBackend:
         keeper.returncode = 0  # it outlives this object on purpose; `down` and `sweep` collect it by its number
         files.write(**record, keeper=[keeper.pid, start_ticks(keeper.pid)])
         with ours:
-            drawn = blueprint.blueprint(plan, files.lab_id, record["run_id"], files.directory, Path(record["logs"]))
+            drawn = blueprint.blueprint(plan, files.lab_id, record["run_id"], files.directory, Path(record["logs"]), image)
             client.send(ours, {"op": "boot", "blueprint": drawn})
             client.final_answer(ours, files.lab_id, float(plan.ready.within) + _BUILD_S, progress)
+
+    def _image(self, files: LabFiles, plan: LabPlan, progress: Callable[[str], None]) -> Path:
+        """The lab's own name for the package image: its loop device can then be told from other labs'."""
+        made = package_image(state.state_directory() / "images", plan.image.apt, progress)
+        linked = files.directory / "image.ext4"
+        os.link(made, linked)
+        return linked
 
     def attach(self, lab_id: str) -> NamespaceLab:
         files = LabFiles(lab_id)

@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 import errno
-import os
 from pathlib import Path
 from typing import Any
 
 from chaoskit.backends.namespace import rootfs
+from chaoskit.backends.namespace.image import layer
 from chaoskit.backends.namespace.node import SWITCH_FD
 from chaoskit.backends.namespace.wire import Blueprint, NodeJson, Refused, ServiceJson, packed
 from chaoskit.linux import nft, rtnl
 from chaoskit.model import facts, steps
 from chaoskit.model.lab import Check, CommandCheck, HttpCheck, LabPlan, NodePlan, ServicePlan
 
-_SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SILENCE = "silence-{}"
 
 
 def blueprint(plan: LabPlan, lab_id: str, run_id: str, directory: Path, logs: Path, image: Path | None = None) -> Blueprint:
     """Everything a holder needs, computed from the plan and from where this machine keeps its programs.
 
-    `image`: the upper directory of a package image, laid over the host's directories.
+    `image`: the file of a package image, whose layers lie over the host's directories.
     """
     mountinfo = Path("/proc/self/mountinfo").read_text(encoding="utf-8")
     programs = rootfs.interpreter_directories()
     trees = rootfs.host_trees(mountinfo, programs)
-    if image is not None:
-        added = [f"/{entry.name}" for entry in os.scandir(image) if entry.is_dir() and not entry.is_symlink()]
-        trees = sorted({*trees, *(tree for tree in added if tree in rootfs.SYSTEM_DIRECTORIES)})
     numbers = {network: number for number, network in enumerate(plan.networks)}
     return Blueprint(
         lab_id=lab_id,
@@ -38,18 +34,14 @@ def blueprint(plan: LabPlan, lab_id: str, run_id: str, directory: Path, logs: Pa
         switch=packed(rtnl.batch(rtnl.loopback(), *(rtnl.bridge(number) for number in numbers.values()))),
         hosts=hosts_text(plan),
         addresses=plan.addresses(),
-        trees=[{"path": tree, "lower": _lower(tree, image)} for tree in trees],
+        trees=[{"path": tree, "lower": [*([layer(f"{directory}/image", tree)] if image else []), tree]} for tree in trees],
         links=rootfs.root_links(),
-        path=":".join(dict.fromkeys([*_SYSTEM_PATH.split(":"), f"{programs[0]}/bin"])),
+        image=str(image or ""),
+        path=":".join(dict.fromkeys([*rootfs.SYSTEM_PATH.split(":"), f"{programs[0]}/bin"])),
         users=sorted(_users(plan)),
         within_s=float(plan.ready.within),
         nodes=[_node(plan, number, node, numbers) for number, node in enumerate(plan.nodes)],
     )
-
-
-def _lower(tree: str, image: Path | None) -> list[str]:
-    changed = f"{image}{tree}" if image is not None else ""
-    return [changed, tree] if changed and os.path.isdir(changed) else [tree]
 
 
 def _users(plan: LabPlan) -> set[str]:

@@ -31,7 +31,7 @@ def cgroup_prefix(state: Path) -> str:
 def cgroup_parents() -> list[Path]:
     """Cgroup v2 directories in which a lab's group might be made, best first: the root, then the caller's own group."""
     mounts = procfs.mounts(Path("/proc/self/mountinfo").read_text(encoding="utf-8"))
-    own = procfs.unified_cgroup(Path("/proc/self/cgroup").read_text(encoding="ascii"))
+    own = procfs.unified_cgroup(Path("/proc/self/cgroup").read_text(encoding="utf-8"))
     found: list[Path] = []
     for mounted in mounts:
         if mounted.kind == "cgroup2":

@@ -62,6 +62,8 @@ class LabHost:
         transport.send_batch(netlink.NETLINK_ROUTE, unpacked(self.lab["switch"]))
         for plan in self.lab["nodes"]:
             self._add_node(plan)
+        if self.lab["image"]:
+            await self._blocking(self._mount_image, "package image")
         await asyncio.gather(*(self._make_volumes(node) for node in self.nodes.values()))
         await self._boot_all()
         progress(f"{len(self.nodes)} nodes are up")
@@ -79,6 +81,12 @@ class LabHost:
         node = self.nodes[plan["name"]] = Node(plan, group)
         self._locks[node.name] = asyncio.Lock()
         self.supervisor.add(node)
+
+    def _mount_image(self) -> None:
+        directory = self.lab["directory"]
+        os.mkdir(f"{directory}/image")
+        with syscalls.loop_device(self.lab["image"], f"{directory}/disks", read_only=True) as device:
+            syscalls.mount(device, f"{directory}/image", "ext4", syscalls.MS_RDONLY | syscalls.MS_NODEV, "noload")
 
     async def _make_volumes(self, node: Node) -> None:
         if node.plan["volumes"]:
@@ -159,14 +167,14 @@ class LabHost:
             node.pid_namespace = os.readlink(f"/proc/{init}/ns/pid")
         except OSError as error:
             raise Refused(f"{node.name}: its first process is gone", str(error)) from None
-        (Path(self.lab["directory"]) / "inside" / node.name).write_text(f"{init}\n", encoding="ascii")
+        (Path(self.lab["directory"]) / "inside" / node.name).write_text(f"{init}\n", encoding="utf-8")
         self.nursery.forget(init)
         self.nursery.expect(init).add_done_callback(lambda _: self._init_ended(node, init))
 
     def _init_ended(self, node: Node, init: int) -> None:
         if node.init == init:
             node.init, node.frozen = 0, False
-            (Path(self.lab["directory"]) / "inside" / node.name).write_text("", encoding="ascii")
+            (Path(self.lab["directory"]) / "inside" / node.name).write_text("", encoding="utf-8")
             self.supervisor.power_cycled(node.name)
             if node.busy != "powering off":
                 self.say("problem", message=f"{node.name}: its first process ended; the node is off")

@@ -37,9 +37,9 @@ def enter_user_namespace() -> None:
     ranges = subordinate_ids()
     if ranges is None or not _with_range(uid, gid, ranges):
         syscalls.unshare(syscalls.CLONE_NEWUSER)
-        Path("/proc/self/setgroups").write_text("deny", encoding="ascii")
-        Path("/proc/self/uid_map").write_text(f"0 {uid} 1", encoding="ascii")
-        Path("/proc/self/gid_map").write_text(f"0 {gid} 1", encoding="ascii")
+        Path("/proc/self/setgroups").write_text("deny", encoding="utf-8")
+        Path("/proc/self/uid_map").write_text(f"0 {uid} 1", encoding="utf-8")
+        Path("/proc/self/gid_map").write_text(f"0 {gid} 1", encoding="utf-8")
 
 
 def _with_range(uid: int, gid: int, ranges: tuple[tuple[int, int], tuple[int, int]]) -> bool:
@@ -82,4 +82,4 @@ def note_holder(directory: str, pid: int) -> None:
     """Leave the holder's number and start on disk for whoever has to end the lab later."""
     ticks = start_ticks(pid)
     if ticks is not None:
-        Path(directory, "holder").write_text(f"{pid} {ticks}\n", encoding="ascii")
+        Path(directory, "holder").write_text(f"{pid} {ticks}\n", encoding="utf-8")

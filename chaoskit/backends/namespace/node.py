@@ -111,7 +111,7 @@ def _be_init(lab: Blueprint, node: Node, report: int, *, rootless: bool) -> NoRe
 
 def is_single_user() -> bool:
     """Whether this user namespace knows uid 0 only."""
-    lines = [line.split() for line in Path("/proc/self/uid_map").read_text(encoding="ascii").splitlines()]
+    lines = [line.split() for line in Path("/proc/self/uid_map").read_text(encoding="utf-8").splitlines()]
     return sum(int(line[2]) for line in lines) == 1
 
 
@@ -282,7 +282,7 @@ def assume(account: procfs.Account) -> None:
             ("uid_map", f"{account.user_id} 0 1"),
             ("gid_map", f"{account.group_id} 0 1"),
         ):
-            Path(f"/proc/self/{name}").write_text(text, encoding="ascii")
+            Path(f"/proc/self/{name}").write_text(text, encoding="utf-8")
         return
     group = Path("/etc/group").read_text(encoding="utf-8", errors="surrogateescape")
     os.setgroups([account.group_id, *procfs.supplementary_groups(group, account.name)])

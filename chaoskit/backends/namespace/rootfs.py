@@ -18,6 +18,7 @@ from chaoskit.backends.namespace.wire import Blueprint, NodeJson, TreeJson
 from chaoskit.linux import procfs
 
 SYSTEM_DIRECTORIES = ("/usr", "/etc", "/var", "/opt", "/srv", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _DISK_KINDS = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "zfs", "bcachefs"})
 _FOREIGN = ("/docker/", "/containers/", "/kubelet/")
 """Mounts below these belong to other tools' containers."""
@@ -96,16 +97,22 @@ class Root:
         os.chdir("/")
 
     def _overlay(self, number: int, tree: TreeJson) -> None:
-        upper, work, target = f"{self.disk}/upper{number}", f"{self.disk}/work{number}", self.path + tree["path"]
+        upper, work = self._upper(number, tree)
+        target = self.path + tree["path"]
+        layers = [path for path in tree["lower"] if os.path.isdir(path)]
         if not os.path.isdir(upper):
             os.mkdir(upper)
-            os.chmod(upper, stat.S_IMODE(os.stat(tree["lower"][0]).st_mode) | 0o055)
+            os.chmod(upper, stat.S_IMODE(os.stat(layers[0]).st_mode) | 0o055)
             os.mkdir(work)
             self._prepare(tree, upper)
         os.makedirs(target, mode=0o755, exist_ok=True)
-        lower = ":".join(escaped(path) for path in tree["lower"])
+        lower = ":".join(escaped(path) for path in layers)
         options = f"lowerdir={lower},upperdir={escaped(upper)},workdir={escaped(work)}"
         syscalls.mount("overlay", target, "overlay", 0, options + (",userxattr" if self.rootless else ""))
+
+    def _upper(self, number: int, tree: TreeJson) -> tuple[str, str]:
+        """Where the changes to a tree go, and overlayfs's work directory beside it."""
+        return f"{self.disk}/upper{number}", f"{self.disk}/work{number}"
 
     def _prepare(self, tree: TreeJson, upper: str) -> None:
         """Before the overlay is mounted: a rootless node cannot copy up what belongs to users it does not have."""

@@ -99,7 +99,7 @@ def _advice(root: bool) -> str:
         return "root needs CAP_SYS_ADMIN and CAP_NET_ADMIN; in a container, give it both, or run chaoskit on the host"
     for name, bad, advice in _SETTINGS:
         try:
-            if Path("/proc/sys", name).read_text(encoding="ascii").strip() == bad:
+            if Path("/proc/sys", name).read_text(encoding="utf-8").strip() == bad:
                 return advice
         except OSError:
             continue

@@ -117,19 +117,19 @@ def shut_down_ext4(path: str) -> None:
 
 
 @contextlib.contextmanager
-def loop_device(image: str, nodes: str) -> Iterator[str]:
+def loop_device(image: str, nodes: str, *, read_only: bool = False) -> Iterator[str]:
     """A loop device over a file, which the kernel frees at its last close: mount it before this ends.
 
     `nodes`: a directory where a device node may be made, for machines whose /dev lacks it.
     """
     control = os.open("/dev/loop-control", os.O_RDWR)
-    backing = os.open(image, os.O_RDWR)
+    backing = os.open(image, os.O_RDONLY if read_only else os.O_RDWR)
     loop = -1
     try:
         for _ in range(32):
             number = fcntl.ioctl(control, _LOOP_CTL_GET_FREE)
             path = _loop_node(number, nodes)
-            loop = os.open(path, os.O_RDWR)
+            loop = os.open(path, os.O_RDONLY if read_only else os.O_RDWR)
             if _configured(loop, backing):
                 break
             os.close(loop)  # another process took it between the two calls

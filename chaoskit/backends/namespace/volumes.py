@@ -22,7 +22,7 @@ MKFS_FILE_SYSTEM = (
     "-E",
     "lazy_itable_init=1,lazy_journal_init=1,nodiscard",
 )
-_MKFS_PATH = "/usr/sbin:/sbin:/usr/bin:/bin"
+MKFS_PATH = "/usr/sbin:/sbin:/usr/bin:/bin"
 
 
 class Volumes:
@@ -50,7 +50,7 @@ class Volumes:
         with image.open("wb") as file:
             file.truncate(max(volume["size_bytes"], 2 << 20))
         made = subprocess.run(
-            [*MKFS_FILE_SYSTEM, str(image)], capture_output=True, text=True, check=False, timeout=60, env={"PATH": _MKFS_PATH}
+            [*MKFS_FILE_SYSTEM, str(image)], capture_output=True, text=True, check=False, timeout=60, env={"PATH": MKFS_PATH}
         )
         if made.returncode != 0:
             raise RuntimeError(f"mkfs.ext4 {image}: exit code {made.returncode}: {made.stderr.strip()}")

@@ -79,6 +79,8 @@ class Blueprint(TypedDict):
     trees: list[TreeJson]
     links: dict[str, str]
     """Top-level symbolic links of the host's root."""
+    image: str
+    """File of a package image, to be mounted at `<directory>/image`; empty: none."""
     path: str
     """PATH of services."""
     users: list[str]
