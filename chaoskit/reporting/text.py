@@ -97,7 +97,7 @@ def resolution(low: float | None, high: float | None) -> int:
     """Decimals of a second worth printing for a figure with these bounds."""
     if low is None or high is None or high <= low:
         return 2
-    return max(1, min(3, math.ceil(-math.log10(high - low)) + 1))
+    return max(1, min(3, math.ceil(-math.log10(high - low) - 1e-6) + 1))
 
 
 def seconds(value: float | None, decimals: int | None = None) -> str:

@@ -311,12 +311,12 @@ def phases_of(shape: Shape, trial: int) -> tuple[Phase, ...]:
         return (Phase(name="first failed send", at=Figure(point=0.04, low=0.0, high=0.05), source="orders"),)
     end = outage_of(shape, "orders", trial)
     told = [
-        ("first failed send", 0.04, 0.02, "orders, fresh"),
-        ("detected", end - 4.1, 1.0, "etcd lease"),
-        ("elected", end - 2.6, 0.4, "role watcher"),
-        ("promoted", end - 0.6, 0.1, "role watcher"),
-        ("rerouted", end, 0.05, "orders, fresh"),
-        ("pooled clients back", end + 1.4, 0.05, "app, pooled"),
+        ("first failed send", 0.04, 0.02, "client orders: last failed send to first lasting ok send"),
+        ("detected", end - 4.1, 1.0, "watcher: db1 last said that it holds the role primary, to its next sample"),
+        ("elected", end - 2.6, 0.4, "log of db2"),
+        ("new leader", end - 0.6, 0.1, "watcher: db2 first said that it holds the role, after its sample before"),
+        ("rerouted", end, 0.05, "client orders: last failed send to first lasting ok send"),
+        ("pooled clients back", end + 1.4, 0.05, "client app: last failed send to first lasting ok send"),
     ]
     phases = [Phase(name=n, at=Figure(point=p, low=p - w, high=p + w, rule=f"first {n}"), source=s) for n, p, w, s in told]
     return (*phases, Phase(name="capacity restored", at=Figure(reasons=("replicas were not watched",)), source=""))

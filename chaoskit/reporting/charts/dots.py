@@ -71,11 +71,15 @@ def dots(
     limit_label: str = "",
     median_s: float | None = None,
     median_ci: tuple[float | None, float | None] | None = None,
+    at_least_s: float = 0.0,
 ) -> Dots | None:
-    """None where no row has any number. The axis begins at 0 and has room for the limit and the prediction."""
+    """None where no row has any number. The axis begins at 0 and has room for the limit and the prediction.
+
+    `at_least_s`: how far it reaches at least, so that several pictures share one scale.
+    """
     if not any(v is not None for r in rows for v in (r.figure.point, r.figure.low, r.figure.high)):
         return None
-    top = _reach(rows, (*(predicted or ()), limit_s, median_s, *(median_ci or ())))
+    top = max(at_least_s, _reach(rows, (*(predicted or ()), limit_s, median_s, *(median_ci or ()))))
     step = nice_step(top * 1.06, 6) if top > 0 else 0.2
     axis = Linear(0.0, max(top * 1.08, step))
     bands = []

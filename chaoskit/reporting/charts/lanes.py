@@ -158,7 +158,7 @@ def latency_scale(clients: Sequence[ClientSeries]) -> Log | None:
         return None
     low = min(float(v.min()) for v in values)
     high = max([*(float(v.max()) for v in values), *(c.deadline_s or 0.0 for c in clients)])
-    low, high = log_floor(max(low, 1e-6)), log_ceiling(high)
+    low, high = log_floor(max(low, 1e-6)), log_ceiling(high * 1.2)
     return Log(low, high if high > low else low * 10, LATENCY_PX)
 
 

@@ -39,6 +39,9 @@ def _dots(view: View, client: str) -> Dots | None:
         predicted=view.result.predicted_rto_s,
         limit_s=limit,
         limit_label=label,
+        at_least_s=max(
+            (f.high or f.low or 0.0 for t in view.result.trials for f in (c.rto for c in t.clients.values())), default=0.0
+        ),
         median_s=figures.median if figures else None,
         median_ci=figures.ci if figures else None,
     )
