@@ -107,7 +107,7 @@ def _lost_though_synchronous(trial: TrialResult, result: Result) -> Iterator[str
     ]
     lost = _point(trial.rpo.lost) if trial.rpo else None
     if claimed and lost and trial.rpo:
-        yield f"{count(lost)} of {count(trial.rpo.acknowledged)} acknowledged writes are gone although {', '.join(claimed)} is set"
+        yield f"{count(lost)} of {count(trial.rpo.acknowledged)} acknowledged writes are gone, with {', '.join(claimed)} set"
 
 
 def _slow_reconnect(trial: TrialResult, result: Result) -> Iterator[str]:
@@ -144,7 +144,7 @@ _RULES: tuple[tuple[str, Callable[[TrialResult, Result], Iterator[str]], str, st
         "Hold observation longer, and see in the logs what the cluster waits for.",
     ),
     (
-        "Service came back only when the fault was healed: no failover",
+        "Service came back only after the heal: that is not a failover RTO",
         _after_heal,
         "timeline",
         "Hold the fault longer than the predicted recovery, and see why no other node took over.",

@@ -8,12 +8,15 @@ import re
 import shutil
 import sqlite3
 import time
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
+from markupsafe import Markup
 
 from chaoskit.model.errors import InputError
 from chaoskit.reporting.render import render, sections
+from chaoskit.reporting.view import View
 from tests.reporting.pages import Page, page
 from tests.reporting.recorded_runs import Shape, result_of, write_run, write_samples
 
@@ -228,3 +231,51 @@ def test_the_readout_of_the_script_counts_every_sample(tmp_path: Path) -> None:
             (ok,) = db.execute("SELECT count(*) FROM samples WHERE client = ? AND outcome = 'ok'", (client["name"],)).fetchone()
             (bad,) = db.execute("SELECT count(*) FROM samples WHERE client = ? AND outcome != 'ok'", (client["name"],)).fetchone()
             assert (sum(client["ok"]), sum(client["down"])) == (ok, bad)
+
+
+class Extra:
+    """A section as another package would bring it."""
+
+    name = "extra"
+    title = "Extra <section>"
+    order = 15
+
+    def html(self, view: View) -> Markup:
+        return Markup("<p>run {}</p>").format(view.result.run_id)
+
+    def markdown(self, view: View) -> str:
+        return f"run {view.result.run_id}"
+
+
+def test_another_package_can_add_a_section(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Point:
+        def load(self) -> type[Extra]:
+            return Extra
+
+    installed = [*entry_points(group="chaoskit.sections"), Point()]
+    monkeypatch.setattr("chaoskit.reporting.render.entry_points", lambda group: installed)
+    run = write_run(tmp_path / "run")
+    render(run)
+    parsed = page((run / "report.html").read_text())
+    order = [e.attributes["id"] for e in parsed.all("section")]
+    assert order.index("verdict") < order.index("extra") < order.index("timeline")
+    assert "run 20261122-093000-k3x9" in parsed.by_id("extra").text
+    assert "Extra <section>" in parsed.by_id("h-extra").text
+    assert "## Extra \\<section\\>\n\nrun 2026" in (run / "report.md").read_text()
+
+
+def luminance(color: str) -> float:
+    parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    red, green, blue = (p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+@pytest.mark.parametrize("ink", ["ink", "muted", "faint", "link", "pass", "fail", "unknown", "fault"])
+def test_text_has_contrast_in_both_themes(pages: dict[str, Page], theme: int, ink: str) -> None:
+    css = pages["passed"].all("style")[0].text
+    block = re.findall(r":root \{(.*?)\}", css, re.S)[theme]
+    colors = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", block))
+    for ground in ("page", "panel"):
+        light, dark = sorted((luminance(colors[ground]), luminance(colors[ink])), reverse=True)
+        assert (light + 0.05) / (dark + 0.05) >= 4.5, f"{ink} on {ground}"

@@ -177,9 +177,14 @@ def latency_lane(grid: Columns, series: ClientSeries, scale: Log) -> LatencyLane
         density=_density(grid, series.t_s[good], y[good]),
         density_box=f"0 0 {grid.count} {LATENCY_ROWS}",
         marks=tuple(m for m in marks if m.d),
-        levels=tuple(Level(round(LATENCY_PX - at, 1), label, kind) for at, label, kind in lines),
+        levels=tuple(_level(LATENCY_PX - at, label, kind) for at, label, kind in lines),
         summary=f"{series.name}: latency of {int(good.sum())} ok attempts as density; {seen}",
     )
+
+
+def _level(y: float, label: str, kind: str) -> Level:
+    """A label stands above its line; at the top of the lane there is no room for it."""
+    return Level(round(y, 1), label if kind != "grid" or y > 14 else "", kind)
 
 
 def _short(seconds: float) -> str:
