@@ -30,6 +30,28 @@ for (const line of document.querySelectorAll("[data-timeline]")) {
     const leaders = data.leader.filter((r) => r[1] <= t + data.step && r[2] >= t).map((r) => r[0]);
     if (data.leader.length) { put(out, "  \u00b7  leader "); put(out, leaders.length ? [...new Set(leaders)].join(" and ") : "none seen", true); }
   };
+  // Marks lie in a box that is stretched to the plot: their shapes are drawn again so that they keep their proportions.
+  const marks = [...line.querySelectorAll("path.mark[data-mark]")].map((path) => [path, path.getAttribute("d")]);
+  const shapes = new Map();
+  const reshaped = (shape, wide) => {
+    if (!shapes.has(shape)) {
+      shapes.set(shape, shape.replace(/([mhlva])([^mhlvaz]*)/g, (_, command, text) => {
+        const numbers = (text.match(/-?\d*\.?\d+/g) || []).map(Number);
+        const across = { h: () => true, v: () => false, a: (i) => i % 7 === 0 || i % 7 === 5 }[command] || ((i) => i % 2 === 0);
+        return command + numbers.map((n, i) => (across(i) ? +(n * wide).toFixed(2) : n)).join(" ");
+      }));
+    }
+    return shapes.get(shape);
+  };
+  const redraw = () => {
+    const wide = 1000 / back.clientWidth;
+    if (!Number.isFinite(wide)) return;
+    shapes.clear();
+    for (const [path, d] of marks) path.setAttribute("d", d.replace(/(M[\d.]+ [\d.]+)([^M]*)/g, (_, at, shape) => at + reshaped(shape, wide)));
+  };
+  new ResizeObserver(redraw).observe(back);
+  // What scrolls out to the left must not show through between the labels.
+  scroll.addEventListener("scroll", () => { back.style.clipPath = `inset(0 0 0 ${scroll.scrollLeft}px)`; });
   const columnAt = (clientX) => {
     const box = back.getBoundingClientRect();
     return Math.floor((clientX - box.left) / box.width * (data.until - data.from) / data.step);
