@@ -49,9 +49,8 @@ class Checker:
         for name, client in self.experiment.clients.items():
             yield from self._client(name, client)
         yield from self._steady_state()
-        for section in ("method", "rollbacks"):
-            for i, action in self._actions(section):
-                yield from self._action((section, i), action)
+        for i, action in self._actions("method"):
+            yield from self._action(("method", i), action)
         yield from self._order()
         yield from self._objectives()
 
@@ -276,26 +275,21 @@ class Checker:
     def _order(self) -> Iterator[Problem]:
         """`at`, `after`, and names."""
         earlier: set[str] = set()
-        for section in ("method", "rollbacks"):
-            actions = list(self._actions(section))
-            for (i, action), name in zip(actions, action_names([a for _, a in actions]), strict=True):
-                keys: Keys = (section, i)
-                if section == "rollbacks":
-                    for key in ("at", "after"):
-                        if getattr(action, key) is not None:
-                            yield self.document.problem(
-                                (*keys, key), "a rollback has no time of its own: it runs when all else is over"
-                            )
-                    continue
-                if action.name is not None and action.name in earlier:
-                    message = "an earlier action has this name"
-                    yield self.document.problem((*keys, "name"), message)
-                if action.at is not None and action.after is not None:
-                    message = "give one of at and after, not both"
-                    yield self.document.problem((*keys, "after"), message, allowed=("at", "after"))
-                elif action.after is not None and action.after not in earlier | self._meant_names(i):
-                    yield unknown(self.document, (*keys, "after"), "earlier action", action.after, sorted(earlier))
-                earlier.add(name)
+        actions = list(self._actions("method"))
+        for (i, action), name in zip(actions, action_names([a for _, a in actions]), strict=True):
+            keys: Keys = ("method", i)
+            if action.name is not None and action.name in earlier:
+                yield self.document.problem((*keys, "name"), "an earlier action has this name")
+            if action.at is not None and action.after is not None:
+                message = "give one of at and after, not both"
+                yield self.document.problem((*keys, "after"), message, allowed=("at", "after"))
+            elif action.after is not None and action.after not in earlier | self._meant_names(i):
+                yield unknown(self.document, (*keys, "after"), "earlier action", action.after, sorted(earlier))
+            earlier.add(name)
+        if self.experiment.rollbacks:
+            # Better refused than silently left out: nothing carries them out.
+            message = "rollbacks are not carried out: every fault heals what it broke by itself, whatever happens; leave them out"
+            yield self.document.problem(("rollbacks",), message, of_key=True, value="")
 
     def _meant_names(self, before: int) -> set[str]:
         """Names of earlier entries of the method as they were meant: left out as invalid, or with a misspelt fault."""

@@ -12,6 +12,7 @@ from chaoskit.engine import planning
 from chaoskit.engine.loading import Loaded, load
 from chaoskit.engine.registry import Registry
 from chaoskit.engine.schedule import client_schedule
+from chaoskit.engine.secrets import secret_values
 from chaoskit.model.experiment import Action, Selector
 from chaoskit.model.plan import Plan, PlannedAction
 from chaoskit.model.units import Duration
@@ -30,7 +31,8 @@ SEED = click.option("--seed", type=click.IntRange(0, 2**63), default=None, help=
 
 
 def planned(loaded: Loaded, backend: str | None, seed: int | None, installed: Installed) -> Plan:
-    """The plan for an experiment here and now. CapabilityMissing says what to install."""
+    """The plan for an experiment here and now. CapabilityMissing says what to install, InputError which secret is not there."""
+    secret_values(loaded.experiment, loaded.folder)  # said now, before anything starts; the values go nowhere
     survey = installed.backend(backend).survey(loaded.lab.file.spec)
     return planning.plan(loaded, survey, chosen_seed(loaded, seed))
 

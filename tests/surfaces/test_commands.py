@@ -76,6 +76,14 @@ def test_a_missing_capability_is_exit_3(tmp_path: Path) -> None:
     assert toy("plan", str(path), "--backend", "tyo").exit_code == 2
 
 
+def test_a_secret_that_is_not_there_is_said_when_planning(tmp_path: Path) -> None:
+    path = written(tmp_path, EXPERIMENT + "secrets: {pw: {type: env, key: TOY_PASSWORD_NOT_SET}}\n")
+    assert toy("validate", str(path)).exit_code == 0
+    result = toy("plan", str(path))
+    assert result.exit_code == 2
+    assert "TOY_PASSWORD_NOT_SET is not set" in result.stderr
+
+
 def test_faults() -> None:
     listed = toy("faults")
     assert listed.exit_code == 0
