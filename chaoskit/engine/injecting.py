@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
 
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
+
 from chaoskit.engine.run_directory import EventLog
 from chaoskit.engine.undo import UndoJournal
 from chaoskit.model.errors import HealFailed, RecordingFailed, StepFailed
@@ -22,6 +24,7 @@ EFFECT_WITHIN_S = 5.0
 GONE_WITHIN_S = 30.0
 """How long it may take to go away: a node has to boot."""
 HEAL_ATTEMPTS = 3
+HEAL_PAUSE_S = 0.5
 
 
 class ReadsLab(Protocol):
@@ -202,16 +205,18 @@ class Injector:
         """Every heal step is tried, several times, even where another one failed. StepFailed with all that did not work."""
         began_ns = self._clock.monotonic_ns()
         failed: list[str] = []
+        stubbornly = Retrying(
+            retry=retry_if_exception_type(StepFailed),
+            stop=stop_after_attempt(HEAL_ATTEMPTS),
+            wait=wait_fixed(HEAL_PAUSE_S),
+            sleep=self._clock.sleep,
+            reraise=True,
+        )
         for step in steps:
-            for attempt in range(HEAL_ATTEMPTS):
-                try:
-                    self._lab.perform(step)
-                    break
-                except StepFailed as error:
-                    if attempt == HEAL_ATTEMPTS - 1:
-                        failed.append(f"{step.kind}: {error}")
-                    else:
-                        self._clock.sleep(0.5)
+            try:
+                stubbornly(self._lab.perform, step)
+            except StepFailed as error:
+                failed.append(f"{step.kind}: {error}")
         if failed:
             raise StepFailed("; ".join(failed))
         return began_ns, self._clock.monotonic_ns()
