@@ -2,10 +2,10 @@
 
 Measured from the call of `up()` in a process that has imported chaoskit to its return, when every node has its address on
 the switch; then from `down()` to its return, when nothing is left. Each figure is the median of the rounds, with the least
-and the greatest. Where mininet is installed (Debian package `mininet`; needs root), the same number of its hosts on one
-Linux bridge is started and stopped in the same rounds, alternating, by its own Python API in a process that has imported it.
-mininet's hosts have a network namespace of their own and share everything else with the machine; a node here has its own
-files, processes, host name and IPC too.
+and the greatest. Where mininet is installed (Debian packages `mininet` and `bridge-utils`; needs root), the same number of
+its hosts on one Linux bridge is started and stopped in the same rounds, alternating, by its own Python API in a process that
+has imported it. mininet's hosts have a network namespace of their own and share everything else with the machine; a node
+here has its own files, processes, host name and IPC too.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
@@ -105,8 +104,30 @@ def shown(figures: list[float]) -> str:
     return f"{statistics.median(figures):.3f} s ({min(figures):.3f}-{max(figures):.3f})"
 
 
+Rounds = list[tuple[float, float]]
+
+
+def measured(count: int, rounds: int, mininet: subprocess.Popen[str] | None, logs: Path) -> tuple[Rounds, Rounds]:
+    """(chaoskit's rounds, mininet's), alternating; one more before them warms the page cache."""
+    ours: Rounds = []
+    theirs: Rounds = []
+    for number in range(rounds + 1):
+        ours.append(chaoskit_round(count, number, logs))
+        if mininet is not None:
+            theirs.append(mininet_round(mininet, count))
+    return ours[1:], theirs[1:]
+
+
+def row(count: int, ours: Rounds, theirs: Rounds) -> list[str]:
+    cells = [str(count), shown([up for up, _ in ours]), shown([down for _, down in ours])]
+    if not theirs:
+        return [*cells, "not installed" if os.geteuid() == 0 else "needs root", "", ""]
+    ratio = statistics.median(up for up, _ in ours) / statistics.median(up for up, _ in theirs)
+    return [*cells, shown([up for up, _ in theirs]), shown([down for _, down in theirs]), f"{ratio:.2f}"]
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--nodes", default="3,10,30")
     options = parser.parse_args()
@@ -117,22 +138,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="chaoskit-bench-", dir="/var/tmp") as scratch:
         os.environ["CHAOSKIT_STATE"] = scratch
         for count in (int(word) for word in options.nodes.split(",")):
-            ours: list[tuple[float, float]] = []
-            theirs: list[tuple[float, float]] = []
-            rounds: list[Callable[[int], None]] = [lambda n, c=count: ours.append(chaoskit_round(c, n, Path(scratch, "logs")))]
-            if mininet is not None:
-                rounds.append(lambda _, c=count: theirs.append(mininet_round(mininet, c)))
-            for number in range(options.rounds + 1):
-                for one in rounds:
-                    one(number)
-            ours, theirs = ours[1:], theirs[1:]  # the first warms the page cache
-            row = [str(count), shown([up for up, _ in ours]), shown([down for _, down in ours])]
-            if theirs:
-                ratio = statistics.median(up for up, _ in ours) / statistics.median(up for up, _ in theirs)
-                row += [shown([up for up, _ in theirs]), shown([down for _, down in theirs]), f"{ratio:.2f}"]
-            else:
-                row += ["not installed" if os.geteuid() == 0 else "needs root", "", ""]
-            table.add_row(*row)
+            table.add_row(*row(count, *measured(count, options.rounds, mininet, Path(scratch, "logs"))))
     if mininet is not None and mininet.stdin is not None:
         mininet.stdin.close()
         mininet.wait(10)

@@ -79,6 +79,7 @@ class NamespaceBackend:
             passed = [theirs.fileno(), *([owner] if owner >= 0 else [])]
             argv = [
                 sys.executable,
+                "-S",  # the holder needs the standard library and this package only, and starts sooner without the rest
                 "-m",
                 _HOLDER,
                 f"--lab={files.lab_id}",

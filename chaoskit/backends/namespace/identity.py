@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -14,6 +12,9 @@ from chaoskit.linux import procfs
 
 def subordinate_ids() -> tuple[tuple[int, int], tuple[int, int]] | None:
     """The caller's (uid range, gid range) from /etc/subuid and /etc/subgid, where newuidmap and newgidmap can map them."""
+    import getpass  # late, both: a holder that runs as root must not wait for them
+    import shutil
+
     if shutil.which("newuidmap") is None or shutil.which("newgidmap") is None:
         return None
     ranges = []

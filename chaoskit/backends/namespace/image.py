@@ -131,14 +131,19 @@ def _apt(packages: Sequence[str]) -> int:
         "DEBIAN_FRONTEND": "noninteractive",
         "LC_ALL": "C",
     }
-    Path(_NO_SERVICES).write_text("#!/bin/sh\nexit 101\n", encoding="utf-8")
-    os.chmod(_NO_SERVICES, 0o755)
+    policy = Path(_NO_SERVICES)
+    before = policy.read_bytes() if policy.exists() else None
+    policy.write_bytes(b"#!/bin/sh\nexit 101\n")
+    policy.chmod(0o755)
     quiet = ["apt-get", "-q", "-y", "-o", "Dpkg::Use-Pty=0", "-o", "Dpkg::Options::=--force-confold"]
     # without a network the lists the host has may do
     subprocess.run([*quiet, "update"], env=env, check=False)
     code = subprocess.run([*quiet, "--no-install-recommends", "install", "--", *packages], env=env, check=False).returncode
     subprocess.run([*quiet, "clean"], env=env, check=False)
-    os.unlink(_NO_SERVICES)
+    if before is None:
+        policy.unlink()
+    else:
+        policy.write_bytes(before)
     return code
 
 
