@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from chaoskit.engine.leading import RoleListener
 from chaoskit.engine.run_directory import EventLog, RunDirectory
 from chaoskit.engine.schedule import ClientSchedule, client_schedule
+from chaoskit.engine.secrets import revealed
 from chaoskit.model.errors import LabUnavailable, StepFailed
 from chaoskit.model.experiment import ClientSpec
 from chaoskit.model.plan import Plan
@@ -36,6 +37,7 @@ class Observation:
         self.clients: dict[str, ClientStatus] = {}
         self.schedules: dict[str, ClientSchedule] = {}
         self._lost: set[str] = set()
+        self._private: list[Path] = []
         self.exits: list[str] = []
         """Services that ended, for people."""
 
@@ -46,13 +48,14 @@ class Observation:
         spool = self._run.spool / f"{self._trial}-roles"
         self.leading.start(spool.with_suffix(".json"), spool.with_suffix(".sqlite"), self._log("roles"), self._trial)
 
-    def start_clients(self) -> None:
-        """Start every client of the experiment, one process each."""
+    def start_clients(self, secrets: Mapping[str, str]) -> None:
+        """Start every client of the experiment, one process each. `secrets` go to those that name them, and nowhere else."""
         for name, spec in self._plan.experiment.clients.items():
             schedule = client_schedule(spec)
             self.schedules[name] = schedule
             config = self._client_config(name, spec, schedule)
-            self._probes[name] = self._spawn(name, config.vantage, config.model_dump_json())
+            config = config.model_copy(update={"options": revealed(config.options, secrets)})
+            self._probes[name] = self._spawn(name, config.vantage, config.model_dump_json(), private=bool(secrets))
             self._events.add(
                 "client.started",
                 client=name,
@@ -71,7 +74,9 @@ class Observation:
         if spec.endpoint is not None:
             endpoint = self._plan.lab.endpoints[spec.endpoint]
             nodes = self._plan.lab.resolve_names(endpoint.hosts)
-            extras, port = dict(endpoint.model_extra or {}), endpoint.port
+            port = endpoint.port
+            if endpoint.kind == spec.type:  # a client of another type uses only its address
+                extras = dict(endpoint.model_extra or {})
         else:
             nodes = ()
         if spec.target is not None:
@@ -99,9 +104,17 @@ class Observation:
             seed=self._plan.trials[self._trial].seed,
         )
 
-    def _spawn(self, name: str, node: str, config: str) -> Agent:
+    def forget_secrets(self) -> None:
+        """Remove the files that secrets were handed over in; every client has read its own by now."""
+        for file in self._private:
+            file.unlink(missing_ok=True)
+        self._private.clear()
+
+    def _spawn(self, name: str, node: str, config: str, *, private: bool) -> Agent:
         file = f"spool/{self._trial}-{name}.json"
-        self._run.write_text(file, config)
+        if private:
+            self._private.append(self._run.path / file)
+        self._run.write_text(file, config, private=private)
         return self._lab.spawn(name, node, (sys.executable, "-m", PROBE, str(self._run.path / file)), self._log(name))
 
     def _log(self, name: str) -> Path:
@@ -195,6 +208,7 @@ class Observation:
 
     def stop(self) -> None:
         """End all of them; they flush what they have. Their own end is no loss any more."""
+        self.forget_secrets()
         agents: Sequence[tuple[str, Agent]] = [
             *self._probes.items(),
             *([("roles", self.leading.agent)] if self.leading.agent else []),

@@ -66,11 +66,12 @@ class RunDirectory:
         """The run has ended; nobody owns it any more."""
         (self.path / OWNER_FILE).unlink(missing_ok=True)
 
-    def write_text(self, name: str, text: str) -> None:
-        """Write a whole file so that it is either the old or the new one, never half."""
+    def write_text(self, name: str, text: str, *, private: bool = False) -> None:
+        """Write a whole file so that it is either the old or the new one, never half. `private`: for its owner only."""
         target = self.path / name
         scratch = target.with_name(f".{target.name}.part")
         try:
+            scratch.touch(mode=0o600 if private else 0o644)
             scratch.write_text(text, encoding="utf-8")
             scratch.replace(target)
         except OSError as error:

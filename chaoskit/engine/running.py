@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ def run_plan(
     fault_type: Callable[[str], type[Fault]],
     *,
     keep_lab: bool = False,
+    secrets: Mapping[str, str] | None = None,
 ) -> tuple[ChaoskitError | None, str | None]:
     """Run every trial. Returns what ended the run early, or None, and the id of the lab that was kept.
 
@@ -59,6 +60,7 @@ def run_plan(
         progress=progress,
         fault_type=fault_type,
         keep_lab=keep_lab,
+        secrets=secrets or {},
     )
     ended_by: ChaoskitError | None = None
     kept: str | None = None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from chaoskit.engine.injecting import Injection, Injector
 from chaoskit.engine.interrupting import Interrupts
@@ -42,6 +42,8 @@ class RunContext:
     progress: Progress
     fault_type: Callable[[str], type[Fault]]
     keep_lab: bool = False
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    """Name -> value; handed to clients, written to nothing that stays."""
 
 
 class Trial:
@@ -111,8 +113,9 @@ class Trial:
         )
         held = {role: list(watch.leading.holders(role) or ()) for role in plan.lab_plan.roles}
         c.events.add("lab.ready", took_s=(c.clock.monotonic_ns() - began_ns) / 1e9, roles=held)
-        watch.start_clients()
+        watch.start_clients(c.secrets)
         wait_until(lambda: watch.clients_lacking("running"), CLIENT_START_S, "clients did not start", self._tick, c.clock, logs)
+        watch.forget_secrets()
         steady = experiment.steady_state_hypothesis
         self._enter("steady state", float(steady.within))
         wait_until(self._steady_lacking(), float(steady.within), "the steady state was not reached", self._tick, c.clock, logs)
@@ -173,7 +176,7 @@ class Trial:
             return (self._zero_ns or 0) + round(planned.at_s * 1e9)
         assert planned.action.after is not None
         earlier = done_ns.get(planned.action.after)
-        return None if earlier is None else earlier + planned.action.phase.ns
+        return None if earlier is None else earlier + round(planned.phase_s * 1e9)
 
     def _inject(self, planned: PlannedAction, scene: LiveScene) -> None:
         fault = self._c.fault_type(planned.fault).model_validate(planned.action.parameters)

@@ -15,6 +15,7 @@ from chaoskit.engine.measuring import measure_run
 from chaoskit.engine.recovering import Recovered, dead_runs, recover_run, sweep_leftovers
 from chaoskit.engine.run_directory import RunDirectory, new_run_id
 from chaoskit.engine.running import incompleteness, run_plan
+from chaoskit.engine.secrets import secret_values
 from chaoskit.engine.undo import journal_lines, undo_summary
 from chaoskit.model.errors import ChaoskitError, HealFailed, InputError, Interrupted, Problem
 from chaoskit.model.result import Result
@@ -80,6 +81,7 @@ def run(
             progress,
             lambda name: installed.registry.load("faults", name),
             keep_lab=keep_lab,
+            secrets=secret_values(loaded.experiment, loaded.folder),
         )
     result, reports_written = judged(directory.path, None if ended_by is None else incompleteness(ended_by))
     if as_json:

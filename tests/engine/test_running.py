@@ -272,6 +272,18 @@ def test_a_run_directory_that_is_taken_is_refused(bench: Bench) -> None:
         RunDirectory.create(bench.run.path)
 
 
+def test_a_secret_reaches_its_client_and_no_file_that_stays(bench: Bench) -> None:
+    made = plan(bench.clock, clients={"orders": ORDERS | {"password": "${db_password}"}})
+    run_plan(
+        made, bench.backend, bench.run, "run-0001", bench.clock, bench.progress, lambda n: REGISTRY.load("faults", n),
+        secrets={"db_password": "open-sesame"},
+    )  # fmt: skip
+    probe = next(agent for agent in bench.backend.labs[0].agents if agent.name == "orders")
+    assert probe.config.options["password"] == "open-sesame"  # type: ignore[union-attr]
+    kept = [path for path in bench.run.path.rglob("*") if path.is_file() and b"open-sesame" in path.read_bytes()]
+    assert kept == []
+
+
 def test_several_clients_and_repeats_get_their_own_labs(bench: Bench) -> None:
     shop = ORDERS | {"class": "pooled"}
     events = bench.go(repeat=2, clients={"orders": ORDERS, "shop": shop})

@@ -26,6 +26,7 @@ class SimulatedCluster:
     cuts: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
     stopped: set[tuple[str, int]] = field(default_factory=set)
     pids: dict[str, int] = field(default_factory=dict)
+    boots: dict[str, int] = field(default_factory=dict)
     ledger: dict[str, int] = field(default_factory=dict)
     """token -> when it was acknowledged, ns."""
     _lost_since_ns: int | None = None
@@ -79,7 +80,7 @@ class SimulatedCluster:
         """The node's init and, where it runs, its one service."""
         if node in self.off:
             return ()
-        init = ProcessInfo(pid=1, parent=0, name="init", command=("init",), state="S", start_ticks=1)
+        init = ProcessInfo(pid=1, parent=0, name="init", command=("init",), state="S", start_ticks=1 + self.boots.get(node, 0))
         if node not in self.members or self.pid(node) == 0:
             return (init,)
         state = "T" if (node, self.pid(node)) in self.stopped else "S"

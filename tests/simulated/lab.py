@@ -95,6 +95,7 @@ class SimulatedLab:
             case PowerOn() if step.node in c.off:
                 c.off.discard(step.node)
                 c.pids.pop(step.node, None)
+                c.boots[step.node] = c.boots.get(step.node, 0) + 1
             case Freeze():
                 c.frozen.add(step.node)
             case Thaw():
