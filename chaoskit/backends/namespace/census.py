@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from chaoskit.backends.namespace.node import Node
+from chaoskit.backends.namespace.wire import Refused
 from chaoskit.linux import procfs
 
 
@@ -127,3 +129,42 @@ def _service(pid: int, seen: Mapping[int, procfs.Stat], services: Mapping[int, s
             if variable.startswith("CHAOSKIT_SERVICE="):
                 return variable.partition("=")[2]
     return None
+
+
+def signalled(pid: int, start_ticks: int, number: int) -> bool:
+    """Send the signal to exactly this process; False where it is gone or its number belongs to another by now."""
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return False
+    try:
+        now = procfs.stat(_text(pid, "stat"))
+        if now.start_ticks != start_ticks:
+            return False
+        signal.pidfd_send_signal(handle, number)
+    except (OSError, ValueError) as error:
+        if isinstance(error, PermissionError):
+            raise Refused(f"process {pid} may not be signalled") from error
+        return False
+    finally:
+        os.close(handle)
+    return True
+
+
+def process_state(node: Node, wanted: dict[str, Any]) -> str:
+    found = find(node, wanted["pid"]) if node.init else None
+    if found is None or found[1].start_ticks != wanted["start_ticks"] or found[1].state in "ZX":
+        return "gone"
+    return "stopped" if found[1].state in "Tt" else "running"
+
+
+def first_integer(node: Node, path: str) -> int | None:
+    if not node.init:
+        return None
+    try:
+        # the node's root, followed through its own symbolic links only as far as the kernel does for /proc/PID/root
+        text = Path(f"/proc/{node.init}/root{path}").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    words = text.split()
+    return int(words[0]) if words and words[0].lstrip("-").isdigit() else None

@@ -20,10 +20,11 @@ from chaoskit.backends.namespace.processes import Json, Nursery
 from chaoskit.backends.namespace.services import Supervisor
 from chaoskit.backends.namespace.volumes import Volumes
 from chaoskit.backends.namespace.wire import Blueprint, NodeJson, Refused, packed, unpacked
-from chaoskit.linux import netlink, procfs
+from chaoskit.linux import netlink
 
 _BOOT_DEADLINE_S = 20.0
 _KILL_DEADLINE_S = 10.0
+_STOP_DEADLINE_S = 0.5
 _EVENTS_KEPT = 20_000
 
 
@@ -218,11 +219,19 @@ class LabHost:
         gone: list[str] = []
         for wanted in act["processes"]:
             found = census.find(node, wanted["pid"]) if node.init else None
-            done = found is not None and _signalled(found[0], wanted["start_ticks"], number)
+            done = found is not None and census.signalled(found[0], wanted["start_ticks"], number)
             (sent if done else gone).append(str(wanted["pid"]))
+        if act["signal"] == "STOP" and sent:
+            await self._until_stopped(node, act["processes"])
         parts = [f"{act['signal']} to {', '.join(sent)}"] if sent else []
         parts += [f"gone already: {', '.join(gone)}"] if gone else []
         return {"output": "; ".join(parts)}
+
+    async def _until_stopped(self, node: Node, processes: list[Json]) -> None:
+        """A stop is done when the process stands still; one that waits for a disk does so later, and is not waited for."""
+        deadline = time.monotonic() + _STOP_DEADLINE_S
+        while time.monotonic() < deadline and any(census.process_state(node, wanted) == "running" for wanted in processes):
+            await asyncio.sleep(0.0005)
 
     async def _netfilter(self, act: Json) -> Json:
         transport.send_batch(netlink.NETLINK_NETFILTER, unpacked(act["batch"]), tolerate=act.get("tolerate", ()))
@@ -337,9 +346,9 @@ class LabHost:
         if kind == "processes":
             return {"processes": census.listing(node, self.supervisor.mains(node.name)) if node.init else []}
         if kind == "process_state":
-            return {"value": _process_state(node, query["process"])}
+            return {"value": census.process_state(node, query["process"])}
         if kind == "pid_file":
-            return {"number": _first_integer(node, query["path"])}
+            return {"number": census.first_integer(node, query["path"])}
         if kind == "exec":
             return await self._exec(query)
         raise Refused(f"no such question: {kind!r}")
@@ -368,45 +377,6 @@ class LabHost:
             except OSError as error:
                 trouble.append(f"{self.cgroup}: {error.strerror}")
         return trouble
-
-
-def _signalled(pid: int, start_ticks: int, number: int) -> bool:
-    """Send the signal to exactly this process; False where it is gone or its number belongs to another by now."""
-    try:
-        handle = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return False
-    try:
-        now = procfs.stat(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace"))
-        if now.start_ticks != start_ticks:
-            return False
-        signal.pidfd_send_signal(handle, number)
-    except (OSError, ValueError) as error:
-        if isinstance(error, PermissionError):
-            raise Refused(f"process {pid} may not be signalled") from error
-        return False
-    finally:
-        os.close(handle)
-    return True
-
-
-def _process_state(node: Node, wanted: Json) -> str:
-    found = census.find(node, wanted["pid"]) if node.init else None
-    if found is None or found[1].start_ticks != wanted["start_ticks"] or found[1].state in "ZX":
-        return "gone"
-    return "stopped" if found[1].state in "Tt" else "running"
-
-
-def _first_integer(node: Node, path: str) -> int | None:
-    if not node.init:
-        return None
-    try:
-        # the node's root, followed through its own symbolic links only as far as the kernel does for /proc/PID/root
-        text = Path(f"/proc/{node.init}/root{path}").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
-    words = text.split()
-    return int(words[0]) if words and words[0].lstrip("-").isdigit() else None
 
 
 def prepare_directories(directory: str) -> None:

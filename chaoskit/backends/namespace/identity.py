@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 from chaoskit.backends.namespace import syscalls
@@ -84,3 +85,22 @@ def note_holder(directory: str, pid: int) -> None:
     ticks = start_ticks(pid)
     if ticks is not None:
         Path(directory, "holder").write_text(f"{pid} {ticks}\n", encoding="utf-8")
+
+
+def own_environment() -> dict[str, str]:
+    """The environment in which our own helpers find this very package, wherever they are started."""
+    package_root = str(Path(__file__).resolve().parents[3])
+    inherited = [os.path.abspath(part) for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys([*inherited, package_root]))}
+
+
+def _main(directory: str) -> None:
+    """Delete a directory as the root of a user namespace like a lab's."""
+    import shutil
+
+    enter_user_namespace()
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1])

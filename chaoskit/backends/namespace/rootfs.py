@@ -123,19 +123,23 @@ class Root:
             parents = [os.path.dirname(path) for path in wanted] + [v["mount"] for v in self.node["volumes"]]
             if tree["path"] == "/var":
                 parents += [f"/var/{name}" for name in _VAR_SKELETON]
-                self._skeleton("/var", "/var/tmp", upper, 0o1777)
+                self._skeleton(tree, "/var/tmp", upper, 0o1777)
             for parent in parents:
-                self._skeleton(tree["path"], parent, upper, 0o755)
+                self._skeleton(tree, parent, upper, 0o755)
 
-    def _skeleton(self, tree: str, path: str, upper: str, mode: int) -> None:
-        if not path.startswith(f"{tree}/"):
+    def _skeleton(self, tree: TreeJson, path: str, upper: str, mode: int) -> None:
+        """Directories of our own over those of the host on the way to `path`; what the host lacks is made later."""
+        prefix = f"{tree['path']}/"
+        if not path.startswith(prefix):
             return
-        so_far = upper
-        for part in path[len(tree) + 1 :].split("/"):
-            so_far = f"{so_far}/{part}"
-            if not os.path.isdir(so_far):
-                os.mkdir(so_far)
-                os.chmod(so_far, mode)
+        inner = ""
+        for part in path[len(prefix) :].split("/"):
+            inner = f"{inner}/{part}"
+            if not any(os.path.isdir(layer + inner) for layer in tree["lower"]):
+                return
+            if not os.path.isdir(upper + inner):
+                os.mkdir(upper + inner)
+                os.chmod(upper + inner, mode)
 
     def _configuration(self, tree: TreeJson, upper: str) -> None:
         name = self.node["name"]

@@ -8,6 +8,8 @@ import os
 import shutil
 import signal
 import stat
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from chaoskit.backends.namespace.freezer import cgroup_parents, cgroup_prefix, lab_cgroup_name, remove_cgroup
-from chaoskit.backends.namespace.identity import start_ticks
+from chaoskit.backends.namespace.identity import own_environment, start_ticks
 from chaoskit.backends.namespace.volumes import attached_loops
 
 _GONE_WITHIN_S = 10.0
@@ -172,9 +174,17 @@ def wait_until_gone(files: LabFiles) -> list[str]:
     left = [*trouble, *remnants(files)]
     if not left:
         shutil.rmtree(files.directory, ignore_errors=True)
+        if files.directory.exists() and os.geteuid() != 0:
+            remove_as_owner(files.directory)
         if files.directory.exists():
             left.append(f"files {files.directory}")
     return left
+
+
+def remove_as_owner(directory: Path) -> None:
+    """Delete a rootless lab's files from inside a user namespace: some belong to users that only such a one knows."""
+    command = [sys.executable, "-S", "-m", "chaoskit.backends.namespace.identity", str(directory)]
+    subprocess.run(command, check=False, timeout=60, capture_output=True, env=own_environment(), cwd="/")
 
 
 def _collect_child(files: LabFiles) -> None:

@@ -9,8 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import chaoskit
 from chaoskit.backends.namespace import state
+from chaoskit.backends.namespace.identity import own_environment
 from chaoskit.backends.namespace.wire import packed
 from chaoskit.linux import nft, rtnl
 from chaoskit.model import capability as names
@@ -53,13 +53,6 @@ def take_survey(backend: str, lab: LabSpec) -> Survey:
     always = tuple(Capability(name=n, present=True) for n in (names.NODE_POWER, names.PROCESS_SIGNAL, names.COMMAND_EXEC))
     found = (*always, _cut(answers["cut"]), _freeze(answers["cgroup"]), _volume(answers.get("volume"), root), _packages(root))
     return Survey(backend=backend, mode=mode, capabilities=(*found, _users(answers["users"])))
-
-
-def own_environment() -> dict[str, str]:
-    """The environment in which our own helpers find this very package, wherever they are started."""
-    package_root = str(Path(chaoskit.__file__).resolve().parent.parent)
-    inherited = [os.path.abspath(part) for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys([*inherited, package_root]))}
 
 
 def _tried() -> dict[str, str]:
