@@ -45,7 +45,7 @@ format: install
 	$(BIN)/ruff check --fix .
 
 docs: install
-	$(BIN)/python -m chaoskit.surfaces.documentation docs
+	$(BIN)/python -m chaoskit.surfaces.reference .
 
 bench: install
 	for bench in tests/benchmarks/bench_*.py; do $(BIN)/python $$bench || exit 1; done

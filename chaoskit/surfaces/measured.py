@@ -1,0 +1,156 @@
+"""Tables of measured recovery times, from labs/<lab>/measured.json beside what each experiment promises.
+
+`tests/benchmarks/collect_measured.py` writes that file from recorded runs, so that no figure is typed by hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import TypeAdapter
+from ruamel.yaml import YAML
+
+from chaoskit.engine.labfile import read_lab
+from chaoskit.engine.predicting import predicted_rto_s
+from chaoskit.model.experiment import Experiment
+from chaoskit.model.lab import LabSpec
+from chaoskit.model.record import Record
+from chaoskit.model.result import Verdict
+
+
+class MeasuredTrial(Record):
+    """One trial: the RTO of the fresh client that had it worst, in seconds.
+
+    No point with a high bound: no outage was seen, or a shorter one. No high bound: censored. Neither bound: no valid figure.
+    """
+
+    rto_point_s: float | None = None
+    rto_low_s: float | None = None
+    rto_high_s: float | None = None
+    verdict: Verdict
+    lost: int | None = None
+    """Acknowledged writes that are gone; None where that is not known."""
+    acknowledged: int | None = None
+
+
+class MeasuredExperiment(Record):
+    """Trials of one experiment on one kind of machine."""
+
+    experiment: str
+    """Its file, relative to the repository."""
+    trials: tuple[MeasuredTrial, ...]
+    mode: str
+    """root or rootless."""
+    machine: str
+
+
+MEASURED: TypeAdapter[tuple[MeasuredExperiment, ...]] = TypeAdapter(tuple[MeasuredExperiment, ...])
+FILE = "measured.json"
+
+
+def measured_experiments(lab: Path) -> tuple[MeasuredExperiment, ...]:
+    """What was measured on a lab (its folder); empty where nothing was."""
+    file = lab / FILE
+    return MEASURED.validate_json(file.read_bytes()) if file.is_file() else ()
+
+
+def blocks(root: Path) -> dict[str, str]:
+    """`experiments.<lab>` and `measured.<lab>` for every lab that has experiments."""
+    made: dict[str, str] = {}
+    for folder in sorted(p.parent for p in root.glob("labs/*/lab.yaml")):
+        files = sorted(root.glob(f"experiments/{folder.name}/*.yaml"))
+        if files:
+            found = measured_experiments(folder)
+            made[f"experiments.{folder.name}"] = _experiments(root, files, found)
+            made[f"measured.{folder.name}"] = _measured(root, folder, files, found)
+    return made
+
+
+def _read(file: Path) -> Experiment:
+    return Experiment.model_validate(YAML(typ="safe").load(file.read_text(encoding="utf-8")))
+
+
+def _experiments(root: Path, files: Sequence[Path], found: Sequence[MeasuredExperiment]) -> str:
+    lines = ["| Experiment | What it promises | RTO measured |", "| --- | --- | --- |"]
+    for file in files:
+        name, experiment = str(file.relative_to(root)), _read(file)
+        seen = [f"{_span(m.trials)}{'' if m.mode == 'root' else f' ({m.mode})'}" for m in found if m.experiment == name]
+        lines.append(f"| `{name}`: {experiment.title} | {_promises(experiment)} | {'; '.join(seen) or 'not measured yet'} |")
+    return "\n".join(lines) + "\n"
+
+
+def _promises(experiment: Experiment) -> str:
+    said = []
+    for name, limit in experiment.objectives.items():
+        if isinstance(limit, dict):
+            values = dict.fromkeys(str(v) for v in limit.values())
+            short = next(iter(values)) if len(values) == 1 and name != "rpo" else ", ".join(f"{k} {v}" for k, v in limit.items())
+        else:
+            short = str(limit)
+        said.append(f"{name} {short}".replace("<", "&lt;"))
+    return "; ".join(said)
+
+
+def _span(trials: Sequence[MeasuredTrial]) -> str:
+    """All trials in one cell: from the least low bound to the greatest high one."""
+    count = f"{len(trials)} {'trial' if len(trials) == 1 else 'trials'}"
+    valid = [t for t in trials if t.rto_low_s is not None]
+    if len(valid) < len(trials):
+        return f"{len(trials) - len(valid)} of {count} without a valid figure"
+    if any(t.rto_high_s is None for t in valid):
+        return f"not recovered in {sum(t.rto_high_s is None for t in valid)} of {count}"
+    high = max(t.rto_high_s or 0.0 for t in valid)
+    if all(t.rto_point_s is None for t in valid):
+        return f"none seen, or shorter than {_time(high)}; {count}"
+    return f"{_time(min(t.rto_low_s or 0.0 for t in valid))} to {_time(high)}; {count}"
+
+
+def _measured(root: Path, folder: Path, files: Sequence[Path], found: Sequence[MeasuredExperiment]) -> str:
+    lines = [
+        "| Experiment | Predicted RTO | Measured RTO, one line a trial | Lost of acknowledged | Verdicts | Mode |",
+        "| --- |" + " --- |" * 5,
+    ]
+    for file in files:
+        name = str(file.relative_to(root))
+        entries = [m for m in found if m.experiment == name]
+        predicted = _predicted(folder, _read(file))
+        if not entries:
+            lines.append(f"| `{file.name}` | {predicted} | not measured yet | | | |")
+        for entry in entries:
+            rto = "<br>".join(_rto(t) for t in entry.trials)
+            lost = "<br>".join("unknown" if t.lost is None else f"{t.lost} of {t.acknowledged}" for t in entry.trials)
+            verdicts = "<br>".join(t.verdict for t in entry.trials)
+            lines.append(f"| `{file.name}` | {predicted} | {rto} | {lost} | {verdicts} | {entry.mode} |")
+    machines = sorted({m.machine for m in found})
+    return "\n".join(lines) + "\n" + (f"\nMeasured on: {'; '.join(machines)}.\n" if machines else "")
+
+
+def _predicted(folder: Path, experiment: Experiment) -> str:
+    """What the lab predicts, for experiments that take its leader away; no other has a failover by lease."""
+    lab = read_lab(folder, experiment.lab.variant, experiment.lab.settings)
+    span = predicted_rto_s(lab.spec, lab.document)
+    if span is None or not takes_the_leader(experiment, lab.spec):
+        return "no failover by lease"
+    return f"{_time(span[0])} to {_time(span[1])}"
+
+
+def takes_the_leader(experiment: Experiment, lab: LabSpec) -> bool:
+    """Whether a node or network fault hits whoever leads."""
+    return any(
+        a.target.role == lab.leader is not None and a.inject.partition(".")[0] in ("node", "network") for a in experiment.method
+    )
+
+
+def _rto(trial: MeasuredTrial) -> str:
+    if trial.rto_low_s is None:
+        return "no valid figure"
+    if trial.rto_high_s is None:
+        return f"more than {_time(trial.rto_low_s)}: not recovered"
+    if trial.rto_point_s is None:
+        return f"none seen, or shorter than {_time(trial.rto_high_s)}"
+    return f"{_time(trial.rto_point_s)} ({_time(trial.rto_low_s)} to {_time(trial.rto_high_s)})"
+
+
+def _time(value_s: float) -> str:
+    return f"{value_s * 1000:.3g} ms" if value_s < 1 else f"{value_s:.2f} s"
