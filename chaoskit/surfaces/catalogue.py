@@ -62,7 +62,8 @@ class _ExampleScene(PreviewScene):
             pid=4711, parent=1, name=name, command=(name,), state="S", start_ticks=1000,
             listens=(int(named["port"]),) if "port" in named else (), service=named.get("service") or "database",
         )  # fmt: skip
-        return Reading(value="running", number=4711, processes=(info,) if isinstance(query, ProcessesQuery) else ())
+        init = ProcessInfo(pid=1, parent=0, name="init", command=("init",), state="S", start_ticks=1)
+        return Reading(value="running", number=4711, processes=(init, info) if isinstance(query, ProcessesQuery) else ())
 
 
 def example_fault(kind: type[Fault]) -> Fault:

@@ -19,7 +19,7 @@ from chaoskit.ports.client import Answer, ClientConfig, ClientType
 from tests.clients.postgres_server import PostgresServer, free_port, missing, postgres_folder
 from tests.clients.probing import ProbeProcess, config, rows
 
-pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(missing()), reason=missing())]
 
 W = 0.4
 CLASSES = ("fresh", "pooled")

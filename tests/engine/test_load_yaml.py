@@ -94,6 +94,7 @@ def test_an_alias_bomb_is_stopped_before_it_expands() -> None:
     assert "aliases of this file expand" in refused("\n".join(lines))[0].message
 
 
+@pytest.mark.slow
 def test_too_many_values_are_refused() -> None:
     assert "more than" in refused("a: [" + "1," * 60_000 + "]")[0].message
 

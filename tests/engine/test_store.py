@@ -110,6 +110,7 @@ def test_a_new_file_of_an_old_name_is_not_mistaken_for_the_merged_one(tmp_path: 
         assert len(files.samples(1, "orders")) == len(later.clients["orders"].t_intended)
 
 
+@pytest.mark.slow
 def test_a_merge_killed_anywhere_can_be_repeated(tmp_path: Path) -> None:
     """A process merges and is killed at some instant; whoever merges again has every row exactly once."""
     template = write_run(tmp_path / "template", two_clients(), record(), spooled=True)

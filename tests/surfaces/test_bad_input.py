@@ -130,6 +130,7 @@ def test_a_wrong_override(tmp_path: Path, override: str) -> None:
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.slow
 def test_as_a_real_process(tmp_path: Path) -> None:
     large = tmp_path / "large.yaml"
     with large.open("wb") as file:

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
@@ -16,6 +17,8 @@ from tests.engine.toy import EXPERIMENT, LAB, written
 from tests.surfaces.shell import toy
 
 Path_ = tuple[str | int, ...]
+
+pytestmark = pytest.mark.slow
 
 VALUES: list[Any] = [
     *(None, True, 0, -1, 3, 10**30, 1.5, "", " ", "x", "20s", "-5s", "0s", "9" * 400 + "s", "100/s", "1e9/s", "<= 30s", ">= 99%"),
