@@ -288,12 +288,13 @@ class LabHost:
         if lose_unsynced:
             self.volumes.lose_unsynced(node.name, names)
         await self._kill(node)
+        dead = {"ended_ns": time.monotonic_ns()}  # what follows is tidying up: the node has no power any more
         self._unplug(node)
         if self.volumes.loop_backed and names:
             await self._blocking(lambda: self.volumes.unmount_all(node.name, names), f"{node.name}: unmount")
         if lose_unsynced and names and not self.volumes.loop_backed:
-            return {"output": "its volumes are plain directories: unsynced data was not lost"}
-        return {}
+            return {"output": "its volumes are plain directories: unsynced data was not lost", **dead}
+        return dead
 
     async def _kill(self, node: Node) -> None:
         """SIGKILL to PID 1; the kernel ends the rest with it, and waits for it."""
