@@ -30,7 +30,7 @@ from chaoskit.ports.fault import Fault
 from chaoskit.ports.measure import Objective
 from chaoskit.surfaces import measured
 from chaoskit.surfaces.catalogue import client_data, fault_data
-from chaoskit.surfaces.documentation import default_words, field_docs, parameters, type_words
+from chaoskit.surfaces.documentation import default_words, field_docs, type_words
 from chaoskit.surfaces.schema import experiment_schema, lab_schema, result_schema
 
 HEADER = "<!-- Written by `make docs` from the code; edit the code, not this page. -->\n"
@@ -73,8 +73,8 @@ def faults_page(registry: Registry) -> str:
     parts = [
         HEADER,
         "# Faults\n",
-        "Each fault is one entry of `method`. Steps are shown for the example of each fault on a lab of `db1` (the primary), `db2`, "
-        "`db3` and `app` (where clients run). `chaoskit faults NAME` prints the same on a terminal. How to add one: "
+        "Each fault is one entry of `method`. Steps are shown for the example of each fault on a lab of `db1` (the primary), "
+        "`db2`, `db3` and `app` (where clients run). `chaoskit faults NAME` prints the same on a terminal. How to add one: "
         "[extending/fault.md](extending/fault.md).\n",
         _list(f"[`{name}`](#{_anchor(name)}): {_summary(kind)}" for name, kind in _faults(registry)),
     ]
@@ -123,9 +123,10 @@ def clients_page(registry: Registry) -> str:
     parts = [
         HEADER,
         "# Clients\n",
-        "A client keeps using the cluster while it is broken, at instants fixed in advance. Its class says what it measures: `fresh` "
-        "(a new connection for each attempt: the outage itself), `pooled` (a real driver with its pool: what users of that driver "
-        "feel), `direct` (one node, past every load balancer). How to add a type: [extending/client.md](extending/client.md).\n",
+        "A client keeps using the cluster while it is broken, at instants fixed in advance. Its class says what it measures: "
+        "`fresh` (a new connection for each attempt: the outage itself), `pooled` (a real driver with its pool: what users of "
+        "that driver feel), `direct` (one node, past every load balancer). How to add a type: "
+        "[extending/client.md](extending/client.md).\n",
     ]
     first = True
     for name, kind in kinds.items():
@@ -162,12 +163,14 @@ def objectives_page(registry: Registry) -> str:
     parts = [
         HEADER,
         "# Objectives\n",
-        "One key of `objectives:` each. A limit is met only where the whole of the figure's bounds keeps it, missed only where none of "
-        "it does, and unknown in between or where the figure is invalid. Unknown is never a pass. How each figure is computed: "
+        "One key of `objectives:` each. A limit is met only where the whole of the figure's bounds keeps it, missed only where "
+        "none of it does, and unknown in between or where the figure is invalid. Unknown is never a pass. How each figure is "
+        "computed: "
         "[measurement.md](measurement.md).\n",
         _table(("Objective", "What it promises", "Example"), rows),
         "`rto`, `outage` and `availability` hold for every client of class `fresh`, or for those that are named: "
-        '`rto: {orders: "<= 30s"}`. `rpo` takes any of `writes`, `window` (a duration), `duplicates`, `phantoms` and `divergence`.\n',
+        '`rto: {orders: "<= 30s"}`. `rpo` takes any of `writes`, `window` (a duration), '
+        "`duplicates`, `phantoms` and `divergence`.\n",
     ]
     return "\n".join(parts)
 

@@ -2,8 +2,8 @@
 
     .venv/bin/python tests/benchmarks/collect_measured.py reports/*
 
-Every run given must have ended with a result; runs of one experiment on one kind of machine become one entry, in the order in which
-they were started. Entries of the file for experiments that are not among the runs given are kept.
+Runs of one experiment on one kind of machine become one entry, in the order in which they were started; a run without a result is
+left out, and said to be. Entries of the file for experiments that are not among the runs given are kept.
 """
 
 from __future__ import annotations

@@ -1,0 +1,111 @@
+"""Generated references say what the code says, and the shipped schemas accept the shipped files."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+
+import jsonschema
+import pytest
+from ruamel.yaml import YAML
+
+from chaoskit.engine.registry import Registry
+from chaoskit.model.capability import Survey
+from chaoskit.surfaces import measured, reference
+from chaoskit.surfaces.catalogue import EXAMPLE_LAB
+from chaoskit.surfaces.installed import Installed
+from tests.docs.blocks import ROOT
+
+REGISTRY = Registry()
+
+
+@pytest.mark.parametrize("name", sorted(reference.pages(REGISTRY)))
+def test_a_page_is_what_the_code_says(name: str) -> None:
+    file = ROOT / name
+    assert file.is_file(), f"{name} is missing: run `make docs`"
+    assert file.read_text(encoding="utf-8") == reference.pages(REGISTRY)[name], f"{name} is stale: run `make docs`"
+
+
+def test_the_blocks_in_handwritten_pages_are_what_the_code_says() -> None:
+    assert reference.stale(REGISTRY, ROOT) == (), "run `make docs`"
+
+
+def test_a_stale_page_is_noticed_and_written_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = tmp_path / "README.md"
+    page.write_text("before\n<!-- generated: commands -->\nold\n<!-- end of generated -->\nafter\n", encoding="utf-8")
+    assert reference.main([str(tmp_path), "--check"]) == 1
+    assert "stale: README.md" in capsys.readouterr().out
+    assert "old" in page.read_text(encoding="utf-8"), "checking writes nothing"
+    assert reference.main([str(tmp_path)]) == 0
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+    assert "old" not in text
+    assert "### chaoskit run" in text
+    assert reference.main([str(tmp_path), "--check"]) == 0
+
+
+def test_an_unknown_block_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("<!-- generated: nonsense -->\n<!-- end of generated -->\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="nonsense"):
+        reference.main([str(tmp_path)])
+
+
+def test_every_fault_client_and_objective_has_its_place() -> None:
+    pages = reference.pages(REGISTRY)
+    for group, page in (("faults", "docs/faults.md"), ("clients", "docs/clients.md")):
+        for name in REGISTRY.names(group):
+            assert f"\n## {name}\n" in pages[page]
+    for name in REGISTRY.names("objectives"):
+        assert f"| `{name}` |" in pages["docs/objectives.md"]
+
+
+def test_every_key_is_explained() -> None:
+    """A key whose meaning is empty says nothing to whoever looks it up."""
+    for name in ("docs/experiment-reference.md", "docs/lab-reference.md"):
+        rows = re.findall(r"^\| `([\w-]+)` \| .* \| (.*) \|$", reference.pages(REGISTRY)[name], re.MULTILINE)
+        assert rows
+        assert [key for key, meaning in rows if not meaning.strip()] == [], name
+
+
+@pytest.mark.parametrize("file", sorted(ROOT.glob("experiments/*/*.yaml")), ids=lambda p: p.stem)
+def test_shipped_experiments_keep_the_shipped_schema(file: Path) -> None:
+    schema = json.loads((ROOT / "docs/schema/experiment.json").read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator(schema).validate(YAML(typ="safe").load(file.read_text(encoding="utf-8")))
+
+
+def test_what_rootless_lacks_is_what_the_backend_says() -> None:
+    if os.geteuid() == 0:
+        pytest.skip("needs a user who is not root: root's survey says nothing about rootless labs")
+    survey: Survey = Installed().backend("namespace").survey(EXAMPLE_LAB)
+    if not survey.has("node.power"):
+        pytest.skip(f"no lab can be built here: {survey.reason('node.power')}")
+    lacking = {c.name for c in survey.capabilities if not c.present} - {"users.many", "network.cut"}  # those depend on the machine
+    assert lacking == reference.ROOTLESS_LACKS
+
+
+TRIALS = {
+    "21.30 s (21.20 s to 21.40 s)": {"rto_point_s": 21.3, "rto_low_s": 21.2, "rto_high_s": 21.4},
+    "none seen, or shorter than 50.1 ms": {"rto_low_s": 0.0, "rto_high_s": 0.0501},
+    "more than 60.00 s: not recovered": {"rto_low_s": 60.0},
+    "no valid figure": {},
+}
+
+
+def test_measured_trials_are_never_more_than_they_are(tmp_path: Path) -> None:
+    lab, experiments = tmp_path / "labs/patroni", tmp_path / "experiments/patroni"
+    experiments.mkdir(parents=True)
+    lab.parent.mkdir()
+    lab.mkdir()
+    for place, name in ((lab, "labs/patroni/lab.yaml"), (experiments, "experiments/patroni/primary-power-off.yaml")):
+        (place / Path(name).name).write_text((ROOT / name).read_text(encoding="utf-8"), encoding="utf-8")
+    for expected, figures in TRIALS.items():
+        trial = {"verdict": "passed", "lost": 0, "acknowledged": 10, **figures}
+        entry = {"experiment": "experiments/patroni/primary-power-off.yaml", "trials": [trial], "mode": "root", "machine": "m"}
+        (lab / "measured.json").write_text(json.dumps([entry]), encoding="utf-8")
+        made = measured.blocks(tmp_path)
+        assert f"| 18.00 s to 26.00 s | {expected} | 0 of 10 | passed | root |" in made["measured.patroni"]
+    (lab / "measured.json").unlink()
+    assert "not measured yet" in measured.blocks(tmp_path)["measured.patroni"]
