@@ -27,8 +27,11 @@ class LabChoice(Record):
     """Which lab, which variant of it, which settings changed."""
 
     path: str
+    """A folder with lab.yaml, or such a file, relative to the experiment."""
     variant: str | None = None
+    """One of the lab's `variants`."""
     settings: dict[str, Any] = {}
+    """Laid over the lab's own settings; only those that it has."""
 
 
 def _lab(value: Any) -> Any:
@@ -39,11 +42,15 @@ class Selector(Record):
     """Names targets. Several keys narrow each other down; `count` then takes that many, by the run's seed."""
 
     node: str | None = None
+    """One node."""
     nodes: Names = ()
+    """Several nodes."""
     group: str | None = None
+    """Every node of a group of the lab."""
     role: str | None = None
     """Whoever holds this role when the fault is about to be injected."""
     count: Annotated[int, Field(ge=1)] | None = None
+    """So many of them, drawn by the run's seed; all where left out."""
     all: bool = False
     """Every node of the lab."""
 
@@ -58,14 +65,19 @@ class ClientSpec(OpenRecord):
     """A client. Further keys belong to its type."""
 
     type: str
+    """The protocol: `chaoskit clients` lists them."""
     client_class: ClientClass = Field(
         default="fresh", validation_alias=AliasChoices("class", "client_class"), serialization_alias="class"
     )
+    """`fresh`: a new connection for each attempt; `pooled`: a driver with its pool; `direct`: one node asked directly."""
     operation: str
+    """What each attempt does; belongs to the type."""
     rate: Rate
+    """Attempts per time over all its probes, sent at instants fixed in advance."""
     deadline: Duration = Duration(0.5)
     """W: an answer later than this after the intended instant is not ok."""
     endpoint: str | None = None
+    """One of the lab's endpoints (classes `fresh` and `pooled`)."""
     target: str | None = None
     """`direct` class: the node asked, past every load balancer."""
     node: str | None = Field(default=None, validation_alias=AliasChoices("from", "node"), serialization_alias="from")
@@ -73,20 +85,25 @@ class ClientSpec(OpenRecord):
     probes: Annotated[int, Field(ge=1, le=200)] | None = None
     """Staggered probes that share the rate; chosen from the rate when left out."""
     in_flight: Annotated[int, Field(ge=1, le=10000)] = 200
+    """Attempts under way at once, at most; one that finds no room is recorded as not sent."""
     slo: Duration | None = None
     """An answer within W but later than this counts as degraded."""
 
 
 class ClientSteady(Record):
     success: ShareBound
+    """The share of attempts that must be ok."""
     period: Duration = Field(default=Duration(5.0), validation_alias=AliasChoices("for", "period"), serialization_alias="for")
+    """For how long without a break."""
 
 
 class SteadyState(Record):
     """What is normal, stated before anything is broken."""
 
     clients: dict[str, ClientSteady] = {}
+    """Client -> what is normal for it."""
     roles: dict[str, int] = {}
+    """Role -> how many nodes hold it."""
     within: Duration = Duration(60.0)
     """How long it may take until it holds."""
 
@@ -95,12 +112,15 @@ class Action(Record):
     """One entry of `method`."""
 
     inject: str
+    """The fault: `chaoskit faults` lists them."""
     name: Identifier | None = None
     """For `after:`; the fault's own name when left out."""
     target: Selector = Selector()
+    """Where it is injected."""
     parameters: dict[str, Any] = Field(
         default={}, validation_alias=AliasChoices("with", "parameters"), serialization_alias="with"
     )
+    """The fault's parameters."""
     at: Duration | None = None
     """After the clean baseline ended."""
     after: str | None = None
@@ -113,32 +133,46 @@ class Action(Record):
 
 class ClientAbort(Record):
     down_for: TimeBound
+    """Without any success for so long."""
 
 
 class AbortWhen(Record):
     clients: dict[str, ClientAbort] = {}
+    """Client -> when it is too much: the run ends, and everything is healed."""
 
 
 class Experiment(Record):
     """experiment.yaml."""
 
     title: str = Field(min_length=1, max_length=300)
+    """What happens, as a headline; the report's title."""
     description: str = ""
+    """What is expected, and why it matters."""
     tags: tuple[str, ...] = ()
+    """Words to find it by."""
     configuration: dict[str, Any] = {}
     """Names for `${name}` in this file; `--set name=value` overrides."""
     secrets: dict[str, Any] = {}
+    """Names for `${name}` whose values come from `{type: env, key: NAME}` or `{type: file, path: ...}`; never written down."""
     lab: Annotated[LabChoice, BeforeValidator(_lab)]
+    """A path alone, or a path with a variant and settings."""
     clients: dict[Identifier, ClientSpec] = {}
+    """Name -> who keeps using the cluster meanwhile."""
     steady_state_hypothesis: SteadyState = Field(default=SteadyState(), alias="steady-state-hypothesis")
+    """What must hold before anything is broken."""
     baseline: Duration = Duration(30.0)
     """Clean operation before the first fault. Shorter than 30 s is allowed, and printed."""
     method: tuple[Action, ...] = Field(min_length=1)
+    """What is broken, and when."""
     rollbacks: tuple[Action, ...] = ()
+    """Not carried out yet, and therefore refused: every fault is undone by its own heal."""
     recovery: Duration = Duration(60.0)
     """How long clients may take to be back after the last heal before the RTO is censored."""
     objectives: dict[str, Any] = {}
     """Objective -> limit; each belongs to a measure."""
     abort_when: AbortWhen = Field(default=AbortWhen(), alias="abort-when")
+    """When to give up before the end."""
     repeat: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Trials, each with a fresh lab."""
     seed: int | None = None
+    """Decides every draw; chosen anew, and recorded, where left out."""

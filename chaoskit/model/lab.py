@@ -24,25 +24,31 @@ class NetworkSpec(Record):
     """A switched network. Addresses come from `subnet`; without one, from 198.18.0.0/15 (RFC 2544)."""
 
     subnet: str | None = None
+    """In CIDR form, such as 198.18.5.0/24; chosen where left out."""
 
 
 class VolumeSpec(Record):
     """A private data volume of a node. It survives power loss as far as data was flushed."""
 
     size: Size = Size(512 * 1024**2)
+    """How much it holds."""
     mount: str | None = None
     """Where it is seen in the node; `/<volume name>` when left out."""
     owner: str = "root"
+    """The user who owns its root."""
 
 
 class NodeGroup(Record):
     """One node, or `count` equal ones named <group>1, <group>2 ..."""
 
     count: Annotated[int, Field(ge=1, le=64)] | None = None
+    """So many equal nodes; left out: one node that bears the group's name."""
     networks: Names = ()
     """Empty: every network of the lab."""
     volumes: dict[Identifier, VolumeSpec] = {}
+    """Name -> private data volume."""
     services: tuple[str, ...] = ()
+    """Services of the lab that run on each of them."""
 
 
 class FileSpec(Record):
@@ -53,6 +59,7 @@ class FileSpec(Record):
     content: str | None = None
     """The text itself, rendered likewise."""
     mode: Annotated[str, Field(pattern=r"^0?[0-7]{3}$")] = "0644"
+    """Permission bits, in octal."""
     owner: str | None = None
     """None: the service's user."""
 
@@ -61,25 +68,35 @@ class HttpCheck(Record):
     """Asked inside the node's own network; 2xx is yes, another status is no, no answer is unknown."""
 
     http: str
+    """The URL asked; a template."""
     every: Duration = Duration(0.1)
+    """How often."""
     timeout: Duration = Duration(0.5)
+    """How long an answer may take."""
 
 
 class TcpCheck(Record):
     """Yes when a TCP connect to this port of the node succeeds."""
 
     tcp: int
+    """The port."""
     every: Duration = Duration(0.1)
+    """How often."""
     timeout: Duration = Duration(0.5)
+    """How long the connect may take."""
 
 
 class CommandCheck(Record):
     """Yes when a command in the node exits with 0."""
 
     command: tuple[str, ...]
+    """Program and arguments, each a template; no shell."""
     every: Duration = Duration(0.5)
+    """How often."""
     timeout: Duration = Duration(2.0)
+    """How long it may run."""
     user: str = "root"
+    """Who runs it."""
 
 
 Check = HttpCheck | TcpCheck | CommandCheck
@@ -89,14 +106,19 @@ class ServiceSpec(Record):
     """A program that runs in the foreground on the nodes that list it."""
 
     command: tuple[str, ...] = Field(min_length=1)
+    """Program and arguments, each a template; no shell."""
     user: str = "root"
+    """Who runs it in the node."""
     files: dict[str, FileSpec | str] = {}
     """Path in the node -> what to put there; a bare string names a template beside lab.yaml."""
     env: dict[str, str] = {}
+    """Environment variables beyond PATH, HOME and the like."""
     directory: str = "/"
+    """Working directory."""
     needs: Names = ()
     """Services started before this one, lab-wide."""
     ready: Check | None = None
+    """When it counts as started; what needs it waits for that."""
     restart: Literal["never", "on-boot", "always"] = "on-boot"
     """`on-boot`: started when its node boots; `always`: also when it exits."""
 
@@ -105,22 +127,27 @@ class EndpointSpec(OpenRecord):
     """The way clients take into the cluster. Further keys belong to the client type that speaks this kind."""
 
     kind: str
+    """The client type that speaks it."""
     hosts: Names
     """Node or group names, in the order a client would list them."""
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    """The port on each host."""
 
 
 class ReadySpec(Record):
     """When the lab may be used: so many nodes hold each role, and every service is ready."""
 
     roles: dict[str, int] = {}
+    """Role -> how many nodes hold it, exactly."""
     within: Duration = Duration(60.0)
+    """After which the lab counts as not to be had."""
 
 
 class ImageSpec(Record):
     """Files beyond the host's own: Debian packages in a cached image that leaves the host clean."""
 
     apt: tuple[str, ...] = ()
+    """Names of Debian packages; needs root."""
 
 
 class RequiresSpec(Record):
@@ -129,6 +156,7 @@ class RequiresSpec(Record):
     python: tuple[str, ...] = ()
     """Importable module names."""
     commands: tuple[str, ...] = ()
+    """Programs that must be on this machine's PATH."""
     hint: str = ""
     """How to get them, such as "pip install 'chaoskit[patroni]'"."""
 
@@ -137,27 +165,40 @@ class Prediction(Record):
     """What failover should cost with these settings: expressions over `settings`, low and high."""
 
     rto: tuple[str, str] | None = None
+    """Low and high, such as `[ttl - loop_wait, ttl + loop_wait + 2s]`."""
 
 
 class LabSpec(Record):
     """lab.yaml with its variant and settings applied. Templates are not yet rendered."""
 
     name: Identifier
+    """Names the lab in reports and in `chaoskit lab status`."""
     description: str = ""
+    """What it is, in one line."""
     networks: dict[Identifier, NetworkSpec] = Field(default_factory=lambda: {"lan": NetworkSpec()})
+    """Name -> switched network; one called `lan` where left out."""
     nodes: dict[Identifier, NodeGroup] = Field(min_length=1)
+    """Group -> nodes."""
     services: dict[Identifier, ServiceSpec] = {}
+    """Name -> program."""
     roles: dict[Identifier, Check] = {}
+    """Role -> how a node is asked whether it holds it."""
     leader: str | None = None
     """The role whose holder is the leader, for the leader lanes, flaps and split-brain figures."""
     endpoints: dict[Identifier, EndpointSpec] = {}
+    """Name -> way in."""
     clients: str | None = None
     """The node or group that clients run in."""
     ready: ReadySpec = ReadySpec()
+    """When the lab may be used."""
     settings: dict[str, Any] = {}
+    """Names for the templates and for `predict`; an experiment or `--set lab.settings.NAME=VALUE` changes them."""
     predict: Prediction = Prediction()
+    """What failover should cost with these settings; shown beside the measured figure."""
     image: ImageSpec = ImageSpec()
+    """Programs that the host lacks."""
     requires: RequiresSpec = RequiresSpec()
+    """What must be here before the lab can start."""
     variants: dict[Identifier, dict[str, Any]] = {}
     """Name -> what to lay over this file."""
 
