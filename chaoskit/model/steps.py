@@ -113,7 +113,7 @@ class StartService(Record):
 
 
 Step = Annotated[
-    Exec | Signal | CutLinks | JoinLinks | PowerOff | PowerOn | Freeze | Thaw | StartService,
+    Exec | Signal | CutLinks | JoinLinks | PowerOff | PowerOn | Freeze | Thaw | StartService | StopService | SetLink,
     Field(discriminator="kind"),
 ]
 
@@ -126,5 +126,16 @@ class Performed(Record):
 
     step: Step
     began_ns: int
+class StopService(Record):
+    """Stop a service of the lab: TERM to its main process, KILL to all of it once that ended or the time is over.
+
+    It stays down, whatever its `restart` says, until `StartService` or until its node boots. Nothing where it does not run."""
+
+    kind: Literal["stop_service"] = "stop_service"
+    node: str
+    service: str
+    grace_s: float = Field(default=10.0, ge=0, le=20)
+
+
     ended_ns: int
     output: str = ""

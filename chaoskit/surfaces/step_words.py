@@ -15,6 +15,7 @@ from chaoskit.model.steps import (
     StartService,
     Step,
     Thaw,
+    StopService,
 )
 
 
@@ -45,6 +46,8 @@ def step_words(step: Step) -> str:
 
 
 def _links(step: CutLinks) -> str:
+        case StopService():
+            return f"stop {step.service} on {step.node}: TERM, KILL after {step.grace_s:g} s; nobody starts it again"
     both, one_way = [], []
     pairs = {(link.source, link.destination) for link in step.links}
     for link in step.links:

@@ -29,6 +29,7 @@ STEP_NEEDS = {
     "signal": "process.signal",
     "exec": "command.exec",
 }
+    "stop_service": "process.signal",
 """A step of this kind cannot be performed without this capability."""
 
 

@@ -25,7 +25,21 @@ from chaoskit.model.facts import (
 )
 from chaoskit.model.history import SAMPLES_DDL, Event
 from chaoskit.model.lab import LabPlan, LabSpec
-from chaoskit.model.steps import CutLinks, Exec, Freeze, JoinLinks, Performed, PowerOff, PowerOn, Signal, StartService, Step, Thaw
+from chaoskit.model.steps import (
+    CutLinks,
+    Exec,
+    Freeze,
+    JoinLinks,
+    Performed,
+    PowerOff,
+    PowerOn,
+    SetLink,
+    Signal,
+    StartService,
+    Step,
+    StopService,
+    Thaw,
+)
 from chaoskit.ports.client import ClientConfig
 from chaoskit.ports.lab import Agent, Lab, Leftover
 from tests.simulated.clock import FakeClock
@@ -87,6 +101,8 @@ class SimulatedLab:
                 self._change_power(step)
 
     def _change_power(self, step: Step) -> None:
+            case StopService():
+                c.pids[step.node] = 0
         c = self.cluster
         match step:
             case PowerOff():

@@ -131,6 +131,16 @@ def _service(pid: int, seen: Mapping[int, procfs.Stat], services: Mapping[int, s
     return None
 
 
+def of_service(node: Node, name: str, main: int) -> dict[int, procfs.Stat]:
+    """Holder's number -> stat of every process of a service that has not ended. `main`: its main process, gone or not."""
+    seen = members(node)
+    return {
+        pid: stat
+        for pid, stat in seen.items()
+        if pid != node.init and stat.state not in "ZX" and _service(pid, seen, {main: name}, node) == name
+    }
+
+
 def signalled(pid: int, start_ticks: int, number: int) -> bool:
     """Send the signal to exactly this process; False where it is gone or its number belongs to another by now."""
     try:

@@ -192,7 +192,7 @@ class LabHost:
             "power_on": self._power_on,
             "freeze": self._freeze,
             "thaw": self._thaw,
-            "start_service": self._start_service,
+            **self.supervisor.acts(),
         }
         began = time.monotonic_ns()
         try:
@@ -264,11 +264,6 @@ class LabHost:
         else:
             freezer.continue_all(node, lambda: census.members(node))
         node.frozen = False
-
-    async def _start_service(self, act: Json) -> Json:
-        service = self.supervisor.find(act["node"], act["service"])
-        self.supervisor.start(service)
-        return {"output": f"pid {census.inner_number(service.pid)}"}
 
     async def _power_off(self, act: Json) -> Json:
         node = self.node(act["node"])

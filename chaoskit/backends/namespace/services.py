@@ -5,21 +5,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from chaoskit.backends.namespace import asking
+from chaoskit.backends.namespace import asking, census
 from chaoskit.backends.namespace.node import Command, Node, start_in_node
-from chaoskit.backends.namespace.processes import Nursery, PipeText
+from chaoskit.backends.namespace.processes import Json, Nursery, PipeText
 from chaoskit.backends.namespace.wire import Blueprint, Refused, ServiceJson
 
 _OUTPUT_LIMIT_BYTES = 256 * 1024
 _LAST_LINES = 30
 _RESTART_AFTER_S = (0.2, 0.4, 0.8, 1.6, 3.2, 5.0)
 _STEADY_S = 10.0
+_KILL_DEADLINE_S = 5.0
 
 
 @dataclass
@@ -36,6 +38,8 @@ class Service:
     restarts: int = 0
     generation: int = 0
     """Counts the node's boots, so that a restart planned before a power cycle does not happen after it."""
+    held: bool = False
+    """Stopped on purpose: nobody starts it again by himself until the node boots."""
     ready: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -88,6 +92,7 @@ class Supervisor:
 
     def start(self, service: Service) -> None:
         """Start a service that does not run. Refused where its node is off."""
+        service.held = False
         if service.pid:
             return
         node, plan = service.node, service.plan
@@ -119,7 +124,7 @@ class Supervisor:
         if service.node.state == "off" or service.node.busy:
             return
         self._say("service.exited", node=service.node.name, service=service.name, code=code)
-        if service.plan["restart"] == "always":
+        if service.plan["restart"] == "always" and not service.held:
             await self._start_again(service)
 
     async def _start_again(self, service: Service) -> None:
@@ -131,13 +136,53 @@ class Supervisor:
         await asyncio.sleep(delay)
         while service.node.state == "frozen":
             await asyncio.sleep(0.1)
-        if service.generation == generation and service.node.state == "up" and not service.pid:
+        if service.generation == generation and service.node.state == "up" and not (service.pid or service.held):
             self.start(service)
+
+    async def stop(self, service: Service, grace_s: float) -> str:
+        """End a service and keep it down; how it ended, in words. Refused where it outlives SIGKILL."""
+        node = service.node
+        if node.state == "off":
+            raise Refused(f"{node.name} is off: there is no {service.name} to stop")
+        service.held = True
+        main, how = service.pid, "TERM"
+        if main:
+            os.kill(main, signal.SIGTERM)
+            if not await _passed(lambda: not service.pid, grace_s):
+                how = f"KILL after {grace_s:g} s"
+        killed: set[int] = set()
+
+        def ended() -> bool:
+            killed.update(left := census.of_service(node, service.name, main))
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            return not left and not service.pid
+
+        if not await _passed(ended, _KILL_DEADLINE_S):
+            left = census.of_service(node, service.name, main)
+            raise Refused(f"{node.name}: {len(left)} processes of {service.name} outlive SIGKILL", str(list(left.values())))
+        if not main and not killed:
+            return "it did not run"
+        return how + (f"; {len(killed)} more were killed" if killed and how == "TERM" else "")
+
+    def acts(self) -> dict[str, Callable[[Json], Awaitable[Json]]]:
+        """What it can be told, by name."""
+        return {"start_service": self._act_start, "stop_service": self._act_stop}
+
+    async def _act_start(self, act: Json) -> Json:
+        service = self.find(act["node"], act["service"])
+        self.start(service)
+        return {"output": f"pid {census.inner_number(service.pid)}"}
+
+    async def _act_stop(self, act: Json) -> Json:
+        return {"output": await self.stop(self.find(act["node"], act["service"]), act["grace_s"])}
 
     def power_cycled(self, node: str) -> None:
         """The node went off: nothing of it is ready, and no planned restart counts any more."""
         for service in self.of(node):
             service.generation += 1
+            service.held = False
             service.ready.clear()
 
     def boot(self, node: str) -> None:
@@ -152,7 +197,7 @@ class Supervisor:
             if name in local:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(local[name].ready.wait(), self._lab["within_s"])
-        if service.generation != generation or service.node.state == "off":
+        if service.generation != generation or service.node.state == "off" or service.held:
             return
         self.start(service)
         with contextlib.suppress(Refused):
@@ -240,3 +285,13 @@ class Supervisor:
             await asyncio.wait_for(ended, 5.0)
             return None, await output.finish(0.2), pid
         return code, await output.finish(0.5), pid
+
+
+async def _passed(test: Callable[[], bool], within_s: float) -> bool:
+    """Whether the test comes true in time."""
+    deadline = time.monotonic() + within_s
+    while not test():
+        if time.monotonic() > deadline:
+            return False
+        await asyncio.sleep(0.005)
+    return True
