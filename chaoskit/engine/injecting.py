@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
 
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_fixed
 
 from chaoskit.engine.run_directory import EventLog
 from chaoskit.engine.undo import UndoJournal
-from chaoskit.model.errors import HealFailed, RecordingFailed, StepFailed
+from chaoskit.model.errors import HealFailed, LabGone, RecordingFailed, StepFailed
 from chaoskit.model.facts import Check
 from chaoskit.model.steps import Step
 from chaoskit.model.undo import Debt
@@ -111,7 +111,10 @@ class Injector:
         return injection
 
     def heal(self, injection: Injection) -> None:
-        """Undo one injection and see that it is gone. HealFailed where it is not; the debt then stays open."""
+        """Undo one injection and see that it is gone. HealFailed where it is not; the debt then stays open.
+
+        LabGone where the lab vanished, and the fault with it.
+        """
         common: dict[str, Any] = {"action": injection.action, "fault": injection.fault.NAME, "nodes": list(injection.nodes)}
         was_healing, self._events.healing = self._events.healing, True
         self._events.add("fault.healing", **common)
@@ -119,6 +122,10 @@ class Injector:
             began_ns, ended_ns = self._perform_stubbornly(injection.debt.heal)
             self._events.add("fault.healed", **common, began_ns=began_ns, ended_ns=ended_ns)
             self._see_it_gone(injection, self._judgeable(injection, injection.debt.checks), common)
+        except LabGone as error:
+            reason = f"its lab is gone: {error}"
+            self._write_down(lambda: self._journal.void(injection.debt.debt_id, reason))
+            raise
         except (StepFailed, HealFailed) as error:
             reason = str(error)
             self._events.add("fault.heal_failed", **common, error=reason)
@@ -190,6 +197,10 @@ class Injector:
                 self.heal(injection)
             except HealFailed as error:
                 failures.append(error)
+            except LabGone as error:
+                self._events.add("problem", message=str(error))
+            except Exception as error:  # noqa: BLE001 - a bug in one heal must not keep the others from being tried
+                failures.append(HealFailed(f"{injection.fault.NAME}: {type(error).__name__}: {error}"))
         return failures
 
     def _perform(self, steps: Sequence[Step]) -> tuple[int, int]:
@@ -206,7 +217,7 @@ class Injector:
         began_ns = self._clock.monotonic_ns()
         failed: list[str] = []
         stubbornly = Retrying(
-            retry=retry_if_exception_type(StepFailed),
+            retry=retry_if_exception(lambda error: isinstance(error, StepFailed) and not isinstance(error, LabGone)),
             stop=stop_after_attempt(HEAL_ATTEMPTS),
             wait=wait_fixed(HEAL_PAUSE_S),
             sleep=self._clock.sleep,
@@ -215,6 +226,8 @@ class Injector:
         for step in steps:
             try:
                 stubbornly(self._lab.perform, step)
+            except LabGone:
+                raise
             except StepFailed as error:
                 failed.append(f"{step.kind}: {error}")
         if failed:
@@ -231,7 +244,7 @@ def seen_within(
     *,
     nothing_is: bool = False,
 ) -> tuple[bool, list[dict[str, Any]]]:
-    """Ask until every check answers as wanted, or the time is over.
+    """Ask until every check answers as wanted, or the time is over. LabGone where there is nothing to ask any more.
 
     Returns whether all did, with the evidence. Where no check says anything, `nothing_is` is the answer: an effect without
     evidence is not verified, while a heal that has nothing to show is done when its steps are.
@@ -253,6 +266,8 @@ def seen_within(
 def _asked(lab: ReadsLab, check: Check, expected: tuple[str, ...], clock: Clock) -> dict[str, Any]:
     try:
         seen = check.seen(lab.read(check.query))
+    except LabGone:
+        raise
     except StepFailed as error:
         seen = f"could not be read: {error}"
     return {

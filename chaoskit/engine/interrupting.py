@@ -19,8 +19,13 @@ class Interrupts:
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """Catch SIGINT, SIGTERM and SIGHUP until the block ends; the earlier handlers come back then."""
-        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        """Catch SIGINT, SIGTERM and SIGHUP until the block ends; the earlier handlers come back then.
+
+        A SIGHUP that was ignored before stays so: nohup means that a run outlives its terminal.
+        """
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            numbers.append(signal.SIGHUP)
         earlier = {number: signal.signal(number, self._note) for number in numbers}
         try:
             yield

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from chaoskit.engine.injecting import GONE_WITHIN_S, seen_within
 from chaoskit.engine.run_directory import OWNER_FILE, EventLog, RunDirectory
+from chaoskit.engine.store import read_events
 from chaoskit.engine.undo import UndoJournal
-from chaoskit.model.errors import LabUnavailable, StepFailed
+from chaoskit.model.errors import ChaoskitError, LabGone, LabUnavailable, RecordingFailed, StepFailed
 from chaoskit.model.record import Record
 from chaoskit.model.undo import Debt
 from chaoskit.ports.clock import Clock
 from chaoskit.ports.lab import Backend, Lab
+
+KILLED = "chaoskit was killed; the run was recovered later"
 
 
 class Recovered(Record):
@@ -25,6 +29,10 @@ class Recovered(Record):
     still_broken: tuple[str, ...] = ()
     skipped: str = ""
     """Why nothing was done."""
+    incomplete: str | None = None
+    """Why the record of the run is incomplete; None where it was written to its end."""
+    warnings: tuple[str, ...] = ()
+    """What could not be written down about it; nothing of that is broken."""
 
 
 def dead_runs(places: Iterable[Path]) -> list[RunDirectory]:
@@ -47,42 +55,78 @@ def recover_run(run: RunDirectory, backends: Mapping[str, Backend], clock: Clock
     debts = journal.open_debts()
     if not died and not debts:
         return None
-    healed: list[str] = []
-    broken: list[str] = []
+    done = _Done()
     for debt in debts:
-        _pay(debt, backends, journal, clock, healed, broken)
+        try:
+            _pay(debt, backends, journal, clock, done)
+        except RecordingFailed as error:
+            done.warnings.append(str(error))  # a full disk must not keep the next debt from being paid
+    incomplete = None
+    _remove_secrets(run)
     if died:
-        events = EventLog(run, clock, lambda event: None)
-        events.add("run.ended", incomplete="chaoskit was killed; the run was recovered later")
-        events.close()
-        run.release()
-    return Recovered(subject=str(run.path), healed=tuple(healed), still_broken=tuple(broken))
+        try:
+            incomplete = _ended(run, clock)
+            run.release()
+        except (RecordingFailed, OSError) as error:
+            incomplete = KILLED
+            done.warnings.append(str(error))
+    return Recovered(
+        subject=str(run.path),
+        healed=tuple(done.healed),
+        still_broken=tuple(done.broken),
+        incomplete=incomplete,
+        warnings=tuple(done.warnings),
+    )
 
 
-def _pay(
-    debt: Debt, backends: Mapping[str, Backend], journal: UndoJournal, clock: Clock, healed: list[str], broken: list[str]
-) -> None:
+@dataclass
+class _Done:
+    healed: list[str] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def _ended(run: RunDirectory, clock: Clock) -> str | None:
+    """Write the record's last line, unless the run wrote it itself and was killed while it was being judged."""
+    try:
+        if any(event.kind == "run.ended" for event in read_events(run.path)):
+            return None
+    except ChaoskitError:
+        return KILLED  # damaged: judging it says so
+    EventLog(run, clock, lambda event: None).add("run.ended", incomplete=KILLED)
+    return KILLED
+
+
+def _remove_secrets(run: RunDirectory) -> None:
+    """Files that only their owner may read carry secrets to a client; a run that ends removes them itself."""
+    for file in run.spool.glob("*.json"):
+        if not file.stat().st_mode & 0o077:
+            file.unlink(missing_ok=True)
+
+
+def _pay(debt: Debt, backends: Mapping[str, Backend], journal: UndoJournal, clock: Clock, done: _Done) -> None:
     what = f"{debt.fault} on {', '.join(debt.nodes)} in lab {debt.lab_id}"
     backend = backends.get(debt.backend)
     if backend is None:
-        broken.append(f"{what}: the backend {debt.backend!r} is not installed here")
+        done.broken.append(f"{what}: the backend {debt.backend!r} is not installed here")
         return
     try:
-        lab = backend.attach(debt.lab_id)
-    except LabUnavailable as error:
+        failure = _healed_in(backend.attach(debt.lab_id), debt, clock)
+    except (LabUnavailable, LabGone) as error:
+        # never there, or ended under our hands: a lab whose owner died ends by itself
         if any(left.lab_id == debt.lab_id and not left.owner_alive for left in backend.leftovers()):
-            journal.void(debt.debt_id, "its lab is dead and will be swept")
+            reason = "its lab is dead and will be swept"
         else:
-            journal.void(debt.debt_id, f"its lab is gone: {error}")
-        healed.append(f"{what}: the lab itself is gone")
+            reason = f"its lab is gone: {error}"
+        done.healed.append(f"{what}: the lab itself is gone")
+        journal.void(debt.debt_id, reason)
         return
-    failure = _healed_in(lab, debt, clock)
     if failure:
+        done.broken.append(f"{what}: {failure}")
         journal.dirty(debt.debt_id, failure)
-        broken.append(f"{what}: {failure}")
     else:
+        done.healed.append(what)
         journal.paid(debt.debt_id)
-        healed.append(what)
 
 
 def _healed_in(lab: Lab, debt: Debt, clock: Clock) -> str:
@@ -91,6 +135,8 @@ def _healed_in(lab: Lab, debt: Debt, clock: Clock) -> str:
     for step in debt.heal:
         try:
             lab.perform(step)
+        except LabGone:
+            raise
         except StepFailed as error:
             failed.append(f"{step.kind}: {error}")
     if failed:

@@ -7,11 +7,11 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-import psutil
-
+from chaoskit.engine.appending import append_line
 from chaoskit.engine.clock import iso_utc
+from chaoskit.linux import procfs
 from chaoskit.model.errors import InputError, Problem, RecordingFailed
 from chaoskit.model.history import EVENT_KINDS, Event
 from chaoskit.ports.clock import Clock
@@ -50,20 +50,19 @@ class RunDirectory:
         except OSError as error:
             problem = Problem(message=f"the run directory cannot be made: {error.strerror}", value=str(path))
             raise InputError([problem]) from error
-        me = psutil.Process()
-        run.write_json(OWNER_FILE, {"pid": me.pid, "created": me.create_time()})
+        run.write_json(OWNER_FILE, {"pid": os.getpid(), **_life_of(os.getpid())})
         return run
 
     def owner_is_alive(self) -> bool:
         """Whether the chaoskit process that writes this run still runs."""
         try:
             owner = json.loads((self.path / OWNER_FILE).read_text())
-            return bool(abs(psutil.Process(owner["pid"]).create_time() - owner["created"]) < 1.0)
-        except (OSError, ValueError, KeyError, psutil.NoSuchProcess):
+            return bool({"pid": owner["pid"], **_life_of(owner["pid"])} == owner)
+        except (OSError, ValueError, KeyError, TypeError):
             return False
 
     def release(self) -> None:
-        """The run has ended; nobody owns it any more."""
+        """The run has ended and was judged, or cannot be; nobody owns it any more."""
         (self.path / OWNER_FILE).unlink(missing_ok=True)
 
     def write_text(self, name: str, text: str, *, private: bool = False) -> None:
@@ -81,6 +80,15 @@ class RunDirectory:
         self.write_text(name, json.dumps(data, indent=2, sort_keys=True, default=str) + "\n")
 
 
+def _life_of(pid: int) -> dict[str, Any]:
+    """What tells a process from a later one with its number, whatever becomes of the wall clock. OSError where it is none."""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    seen = procfs.stat(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace"))
+    if seen.state in "ZX":
+        raise ProcessLookupError(pid)
+    return {"boot": boot, "start_ticks": seen.start_ticks}
+
+
 class EventLog:
     """Appends to events.jsonl and tells whoever listens."""
 
@@ -88,12 +96,11 @@ class EventLog:
         self._path = run.events_file
         self._clock = clock
         self._listener = listener
-        self._file: TextIO | None = None
         self.trial: int | None = None
         self.failure: RecordingFailed | None = None
         """The first line that could not be kept."""
         self.healing = False
-        """While True nothing raises: what is broken must be healed even when nobody can write it down."""
+        """While True nothing raises: what is broken must be healed even when nobody can write it down, or be shown it."""
 
     def add(self, kind: str, source: str = "engine", **data: Any) -> Event:
         """Record what happened now. RecordingFailed where it could not be kept."""
@@ -112,24 +119,17 @@ class EventLog:
         """Record an event that carries its own instant."""
         if event.kind not in EVENT_KINDS:
             raise ValueError(f"{event.kind!r} is not an event; see EVENT_KINDS in chaoskit/model/history.py")
-        self._listener(event)
         try:
-            self._write(event.model_dump_json() + "\n")
+            self._listener(event)
+        except Exception:
+            if not self.healing:
+                raise
+        try:
+            self._write(event.model_dump_json())
         except OSError as error:
             self.failure = self.failure or RecordingFailed(f"{self._path} could not be written: {error.strerror}")
             if not self.healing:
                 raise self.failure from error
 
     def _write(self, line: str) -> None:
-        if self._file is None:
-            self._file = self._path.open("a", encoding="utf-8")
-        self._file.write(line)
-        self._file.flush()
-
-    def close(self) -> None:
-        if self._file is not None:
-            try:
-                self._file.close()
-            except OSError as error:  # closing flushes, and a full disk says so again
-                self.failure = self.failure or RecordingFailed(f"{self._path} could not be written: {error.strerror}")
-            self._file = None
+        append_line(self._path, line.encode())

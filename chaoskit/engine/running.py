@@ -40,8 +40,8 @@ def run_plan(
 ) -> tuple[ChaoskitError | None, str | None]:
     """Run every trial. Returns what ended the run early, or None, and the id of the lab that was kept.
 
-    Afterwards the run directory holds all the evidence there is, whatever happened. Errors that are chaoskit's own fault
-    (a bug) are raised, after healing.
+    Afterwards the run directory holds all the evidence there is, whatever happened; it still belongs to this process, which
+    judges it and then releases it. Errors that are chaoskit's own fault (a bug) are raised, after healing.
     """
     run.write_text("plan.json", plan.model_dump_json(by_alias=True, indent=1))
     run.write_json("environment.json", environment(run_id))
@@ -82,8 +82,6 @@ def run_plan(
             events.healing = True
             data: dict[str, Any] = {} if ended_by is None else {"incomplete": incompleteness(ended_by)}
             events.add("run.ended", **data)
-            events.close()
-            run.release()
     return ended_by or events.failure, kept
 
 

@@ -13,7 +13,7 @@ from chaoskit.engine.run_directory import EventLog, RunDirectory
 from chaoskit.engine.scene import LiveScene
 from chaoskit.engine.store import merge_spool
 from chaoskit.engine.undo import UndoJournal
-from chaoskit.model.errors import Aborted, ChaoskitError, HealFailed, LabUnavailable
+from chaoskit.model.errors import Aborted, ChaoskitError, HealFailed, Interrupted, LabGone, LabUnavailable
 from chaoskit.model.plan import Plan, PlannedAction, TrialPlan
 from chaoskit.ports.clock import Clock
 from chaoskit.ports.fault import Fault
@@ -74,7 +74,7 @@ class Trial:
             lab = self._built()
             self._conduct(lab)
         except BaseException as error:  # noqa: BLE001 - it is raised again: healing comes before anything else, whatever it was
-            problem = error
+            problem = LabUnavailable(f"the lab vanished: {error}") if isinstance(error, LabGone) else error
         problem = self._ended(lab, problem)
         if problem is not None:
             raise problem
@@ -88,8 +88,14 @@ class Trial:
         began_ns = c.clock.monotonic_ns()
         logs = c.run.logs / str(self._trial.index)
         self._enter("building", float(self._plan.lab_plan.ready.within))
-        with c.interrupts.at_once():
-            lab = c.backend.up(self._plan.lab_plan, self.lab_id, c.run_id, logs, detached=keep, progress=c.progress.message)
+        try:
+            with c.interrupts.at_once():
+                lab = c.backend.up(self._plan.lab_plan, self.lab_id, c.run_id, logs, detached=keep, progress=c.progress.message)
+        except Interrupted:
+            # it may have come when the lab was built and not yet ours
+            for left in c.backend.sweep(self.lab_id):
+                c.events.add("problem", message=f"left behind: {left}")
+            raise
         self.lab_kept = keep
         c.events.add("lab.up", took_s=(c.clock.monotonic_ns() - began_ns) / 1e9)
         return lab
@@ -226,13 +232,12 @@ class Trial:
         self._enter("healing")
         failures: list[HealFailed] = self._injector.heal_all() if self._injector is not None else []
         self._enter("ending")
-        if self._watch is not None:
-            self._watch.stop()
-        if lab is not None and not self.lab_kept:
-            began_ns = c.clock.monotonic_ns()
-            lab.down()
-            c.events.add("lab.down", took_s=(c.clock.monotonic_ns() - began_ns) / 1e9)
-            self._void_what_went_with_the_lab()
+        try:
+            if self._watch is not None:
+                self._watch.stop()
+        finally:
+            if lab is not None and not self.lab_kept:
+                problem = self._taken_down(lab) or problem
         c.events.add("trial.ended", index=self._trial.index)
         c.events.healing = False
         if isinstance(problem, HealFailed):
@@ -244,6 +249,18 @@ class Trial:
         except ChaoskitError as error:
             problem = problem or error
         return problem or c.events.failure
+
+    def _taken_down(self, lab: Lab) -> HealFailed | None:
+        """End the lab; what is left of it counts as not healed."""
+        c, began_ns = self._c, self._c.clock.monotonic_ns()
+        try:
+            lab.down()
+        except ChaoskitError as error:
+            c.events.add("problem", message=str(error))
+            return HealFailed(str(error))
+        c.events.add("lab.down", took_s=(c.clock.monotonic_ns() - began_ns) / 1e9)
+        self._void_what_went_with_the_lab()
+        return None
 
     def _void_what_went_with_the_lab(self) -> None:
         for debt in self._c.journal.open_debts():
@@ -295,24 +312,29 @@ class Trial:
                 raise Aborted(f"{name} was down for {down_s:.1f} s, and the experiment aborts when {limit.down_for.text}")
 
     def _show(self) -> None:
-        c, now_ns = self._c, self._c.clock.monotonic_ns()
-        c.progress.snapshot(
-            Snapshot(
-                trial=self._trial.index,
-                trials=len(self._plan.trials),
-                phase=self._phase,
-                phase_s=(now_ns - self._phase_began_ns) / 1e9,
-                phase_of_s=self._phase_of_s,
-                method_s=None if self._zero_ns is None else (now_ns - self._zero_ns) / 1e9,
-                clients=dict(self._watch.clients) if self._watch is not None else {},
-                roles={
-                    r: {n: None if s is None else bool(s) for n, s in nodes.items()}
-                    for r, nodes in self._watch.leading.roles.items()
-                }
-                if self._watch is not None
-                else {},
-                faults=tuple(f"{i.fault.NAME} on {', '.join(i.nodes)}" for i in self._injector.in_force)
-                if self._injector is not None
-                else (),
-            )
+        """Whatever is wrong with the display, healing goes on."""
+        try:
+            self._c.progress.snapshot(self._snapshot())
+        except Exception:
+            if not self._c.events.healing:
+                raise
+
+    def _snapshot(self) -> Snapshot:
+        now_ns = self._c.clock.monotonic_ns()
+        return Snapshot(
+            trial=self._trial.index,
+            trials=len(self._plan.trials),
+            phase=self._phase,
+            phase_s=(now_ns - self._phase_began_ns) / 1e9,
+            phase_of_s=self._phase_of_s,
+            method_s=None if self._zero_ns is None else (now_ns - self._zero_ns) / 1e9,
+            clients=dict(self._watch.clients) if self._watch is not None else {},
+            roles={
+                r: {n: None if s is None else bool(s) for n, s in nodes.items()} for r, nodes in self._watch.leading.roles.items()
+            }
+            if self._watch is not None
+            else {},
+            faults=tuple(f"{i.fault.NAME} on {', '.join(i.nodes)}" for i in self._injector.in_force)
+            if self._injector is not None
+            else (),
         )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from chaoskit.engine.appending import append_line
 from chaoskit.engine.clock import iso_utc
 from chaoskit.model.errors import RecordingFailed
 from chaoskit.model.result import UndoSummary
@@ -48,12 +49,7 @@ class UndoJournal:
     def _append(self, line: JournalLine) -> None:
         try:
             is_new = not self._path.exists()
-            handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-            try:
-                os.write(handle, line.model_dump_json().encode() + b"\n")
-                os.fsync(handle)
-            finally:
-                os.close(handle)
+            append_line(self._path, line.model_dump_json().encode(), sync=True)
             if is_new:
                 _fsync_directory(self._path.parent)
         except OSError as error:

@@ -73,6 +73,10 @@ class StepFailed(ChaoskitError):
         super().__init__(message if not evidence else f"{message}\n{evidence}")
 
 
+class LabGone(StepFailed):
+    """The lab that the step was for exists no more: nothing of it is left to break or to heal."""
+
+
 class EffectNotSeen(ChaoskitError):
     """A fault was injected, and there is no evidence that it is in force."""
 

@@ -11,6 +11,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, NoReturn
 
 import click
@@ -26,12 +27,13 @@ ISSUES = "say so where you got chaoskit from, with the output of the same comman
 def exit_with(error: BaseException, *, as_json: bool, debug: bool = False) -> NoReturn:
     """Say what went wrong, on stderr for people or as `{"error": ...}` on stdout, and exit with its code."""
     code = exit_code(error)
-    if as_json:
-        click.echo(json.dumps({"error": error_data(error)}, indent=2, ensure_ascii=False))
-    else:
-        click.echo(printable(error_text(error)), err=True)
-    if debug and not isinstance(error, click.exceptions.Exit):
-        click.echo("".join(traceback.format_exception(error)), err=True)
+    with suppress(OSError):  # nobody may be there to read it; the code says it as well
+        if as_json:
+            click.echo(json.dumps({"error": error_data(error)}, indent=2, ensure_ascii=False))
+        else:
+            click.echo(printable(error_text(error)), err=True)
+        if debug and not isinstance(error, click.exceptions.Exit):
+            click.echo("".join(traceback.format_exception(error)), err=True)
     raise SystemExit(code)
 
 

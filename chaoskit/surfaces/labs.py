@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -24,6 +25,10 @@ from chaoskit.surfaces.installed import Installed, pass_installed
 from chaoskit.surfaces.reading import BACKEND, JSON
 from chaoskit.surfaces.running import REPORTS
 from chaoskit.surfaces.terminal import say, say_json, say_table
+
+LAB_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,47}"
+"""It names a directory and control groups."""
+LAB_NAME_WORDS = "at most 48 letters, digits, '-', '_' and '.', and begins with a letter or digit"
 
 
 @click.group()
@@ -57,6 +62,8 @@ def up(
     clock = SystemClock()
     run_id = new_run_id(f"lab {loaded.file.spec.name}", clock.wall_ns())
     lab_id = name or f"{loaded.file.spec.name}-{run_id[-4:]}"
+    if not re.fullmatch(LAB_NAME, lab_id):
+        raise InputError([Problem(message=f"a lab's name is {LAB_NAME_WORDS}", path="--name", value=lab_id)])
     logs = (reports / run_id).absolute() / "logs"
     interrupts = Interrupts()
     with interrupts.installed():

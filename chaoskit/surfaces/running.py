@@ -23,7 +23,7 @@ from chaoskit.reporting.render import render
 from chaoskit.surfaces.installed import Installed, pass_installed
 from chaoskit.surfaces.reading import BACKEND, EXPERIMENT, JSON, SEED, SET, planned
 from chaoskit.surfaces.showing import LiveProgress, PlainProgress, QuietProgress
-from chaoskit.surfaces.terminal import say, say_json, say_table
+from chaoskit.surfaces.terminal import printable, say, say_json, say_table
 
 VERDICT_CODES = {"passed": 0, "failed": 1, "unknown": 3}
 VERDICT_STYLES = {"passed": "good", "failed": "bad", "unknown": "warn"}
@@ -69,21 +69,24 @@ def run(
     run_id = new_run_id(plan.experiment.title, clock.wall_ns())
     directory = RunDirectory.create((out or reports / run_id).absolute())
     progress = QuietProgress() if quiet or as_json else LiveProgress() if _stderr_is_terminal() else PlainProgress()
-    with progress:
-        for note in plan.notes:
-            progress.message(f"note: {note}")
-        ended_by, kept = run_plan(
-            plan,
-            installed.backend(backend),
-            directory,
-            run_id,
-            clock,
-            progress,
-            lambda name: installed.registry.load("faults", name),
-            keep_lab=keep_lab,
-            secrets=secret_values(loaded.experiment, loaded.folder),
-        )
-    result, reports_written = judged(directory.path, None if ended_by is None else incompleteness(ended_by))
+    try:
+        with progress:
+            for note in plan.notes:
+                progress.message(f"note: {note}")
+            ended_by, kept = run_plan(
+                plan,
+                installed.backend(backend),
+                directory,
+                run_id,
+                clock,
+                progress,
+                lambda name: installed.registry.load("faults", name),
+                keep_lab=keep_lab,
+                secrets=secret_values(loaded.experiment, loaded.folder),
+            )
+        result, reports_written = _judged_after(directory.path, ended_by)
+    finally:
+        directory.release()
     if as_json:
         say_json(result.model_dump_json(by_alias=True, indent=2))
     else:
@@ -91,6 +94,17 @@ def run(
         if kept is not None:
             say(f"The lab stays up: chaoskit lab status {kept} · chaoskit lab down {kept}")
     return _code(result, ended_by)
+
+
+def _judged_after(directory: Path, ended_by: ChaoskitError | None) -> tuple[Result, tuple[Path, ...]]:
+    """Judge a run that has just ended. Where that cannot be done, what ended the run is said first, and decides the exit code."""
+    try:
+        return judged(directory, None if ended_by is None else incompleteness(ended_by))
+    except ChaoskitError as error:
+        if ended_by is None:
+            raise
+        click.echo(printable(f"no report could be made: {error}"), err=True)
+        raise ended_by from error
 
 
 def judged(directory: Path, incomplete: str | None = None) -> tuple[Result, tuple[Path, ...]]:
@@ -169,6 +183,9 @@ def recover(installed: Installed, places: tuple[Path, ...], reports: Path, as_js
 
     Runs and labs whose chaoskit still lives are left alone. Exit 0: nothing is left; 4: something still is.
     """
+    for place in places:
+        if not place.is_dir():
+            raise InputError([Problem(message="there is no such run directory", value=str(place))])
     backends: dict[str, Any] = {name: installed.backend(name) for name in installed.registry.names("backends")}
     done: list[Recovered] = []
     for directory in dead_runs(places or (reports,)):
@@ -185,14 +202,18 @@ def recover(installed: Installed, places: tuple[Path, ...], reports: Path, as_js
 
 
 def _judge_the_dead(done: list[Recovered]) -> None:
-    """A run that was killed gets the verdict it can have (unknown), and a report with all its evidence."""
-    for outcome in done:
+    """A run that was killed gets the verdict it can have (unknown), and a report with all its evidence.
+
+    One whose record was written to its end is judged as if nothing had happened.
+    """
+    for index, outcome in enumerate(done):
         directory = Path(outcome.subject)
         if not outcome.skipped and (directory / "plan.json").is_file():
             try:
-                judged(directory, "chaoskit was killed; the run was recovered later")
+                judged(directory, outcome.incomplete)
             except (ChaoskitError, OSError) as error:
-                say(f"{directory}: healed, but no report could be made: {error}", "warn")
+                warning = f"no report could be made: {error}"
+                done[index] = outcome.model_copy(update={"warnings": (*outcome.warnings, warning)})
 
 
 def _say_recovered(done: list[Recovered]) -> None:
@@ -206,5 +227,7 @@ def _say_recovered(done: list[Recovered]) -> None:
             say(f"  healed: {healed}", "good")
         for swept in outcome.swept:
             say(f"  removed: {swept}", "good")
+        for warning in outcome.warnings:
+            say(f"  {warning}", "warn")
         for broken in outcome.still_broken:
             say(f"  STILL THERE: {broken}", "bad")

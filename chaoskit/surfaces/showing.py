@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import sys
 import time
 from types import TracebackType
-from typing import Any
+from typing import IO, Any, cast
 
 import click
 from rich.console import Console, Group
@@ -55,11 +57,44 @@ def _held(roles: dict[str, Any]) -> str:
     return ", ".join(f"{role} {' '.join(nodes) or '(nobody)'}" for role, nodes in roles.items())
 
 
+class Display(io.TextIOBase):
+    """Standard error as long as somebody reads it. When its reader or terminal went away, the run goes on in silence."""
+
+    def __init__(self) -> None:
+        self._stream = sys.stderr
+        self._gone = False
+
+    def write(self, text: str, /) -> int:
+        try:
+            return len(text) if self._gone else self._stream.write(text)
+        except OSError:
+            self._gone = True
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            if not self._gone:
+                self._stream.flush()
+        except OSError:
+            self._gone = True
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self._stream.encoding
+
+
 class PlainProgress:
     """One line an event, on stderr, with seconds since the start: for a pipe, a log, a CI job."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
+        self._display = cast(IO[str], Display())
 
     def __enter__(self) -> PlainProgress:
         return self
@@ -76,7 +111,7 @@ class PlainProgress:
         return
 
     def message(self, text: str) -> None:
-        click.echo(printable(f"{time.monotonic() - self._began:7.1f}s  {text}"), err=True)
+        click.echo(printable(f"{time.monotonic() - self._began:7.1f}s  {text}"), file=self._display)
 
 
 class QuietProgress(PlainProgress):
@@ -91,7 +126,7 @@ class LiveProgress(PlainProgress):
 
     def __init__(self) -> None:
         super().__init__()
-        self._console = Console(stderr=True, highlight=False)
+        self._console = Console(file=self._display, highlight=False)
         self._live = Live(console=self._console, refresh_per_second=REFRESH_PER_S, transient=True)
 
     def __enter__(self) -> LiveProgress:

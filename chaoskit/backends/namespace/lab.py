@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from chaoskit.backends.namespace import blueprint, client
-from chaoskit.backends.namespace.state import LabFiles, wait_until_gone
+from chaoskit.backends.namespace.state import LabFiles, processes_of, wait_until_gone
 from chaoskit.backends.namespace.wire import Refused, unpacked
 from chaoskit.linux import nft
-from chaoskit.model.errors import LabUnavailable, StepFailed
+from chaoskit.model.errors import LabGone, LabUnavailable, StepFailed
 from chaoskit.model.facts import DroppedQuery, ExecQuery, ProcessInfo, Query, Reading
 from chaoskit.model.history import Event
 from chaoskit.model.lab import LabPlan
@@ -37,7 +37,9 @@ class NamespaceLab:
         except Refused as refusal:
             raise StepFailed(str(refusal), refusal.evidence) from refusal
         except LabUnavailable as gone:
-            raise StepFailed(f"lab {self.lab_id} is gone: {gone}") from gone
+            if not processes_of(self.lab_id):
+                raise LabGone(f"lab {self.lab_id} is gone: {gone}") from gone
+            raise StepFailed(str(gone)) from gone
 
     def _act(self, step: Step) -> dict[str, Any]:
         try:

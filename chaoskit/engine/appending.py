@@ -1,0 +1,43 @@
+"""Appending whole lines to a file that must stay readable whatever happens: a full disk, a kill in the middle."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def append_line(path: Path, line: bytes, *, sync: bool = False) -> None:
+    """Append `line` and its newline, all or nothing; `sync`: on the disk before this returns. OSError where it could not be kept.
+
+    What a kill left of an earlier line is cut off first: nothing was done on its strength. A disk that fills up half-way through
+    a line (a short write is no error to the kernel) leaves the file as it was.
+    """
+    handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        end = _end_of_last_line(handle)
+        os.ftruncate(handle, end)
+        rest = memoryview(line + b"\n")
+        try:
+            while rest:
+                rest = rest[os.write(handle, rest) :]
+            if sync:
+                os.fsync(handle)
+        except OSError:
+            os.ftruncate(handle, end)
+            raise
+    finally:
+        os.close(handle)
+
+
+def _end_of_last_line(handle: int) -> int:
+    """Where the last whole line ends."""
+    end = os.fstat(handle).st_size
+    if end == 0 or os.pread(handle, 1, end - 1) == b"\n":
+        return end
+    while end > 0:
+        start = max(0, end - 65536)
+        found = os.pread(handle, end - start, start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        end = start
+    return 0
