@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
+from chaoskit.model.files import FileState
 from chaoskit.model.record import Record
 from chaoskit.model.steps import ProcessRef
 
@@ -80,7 +81,16 @@ class ExecQuery(Record):
 
 
 Query = Annotated[
-    NodeStateQuery | ProcessesQuery | ProcessStateQuery | ServiceQuery | ReachQuery | DroppedQuery | PidFileQuery | ExecQuery,
+    NodeStateQuery
+    | ProcessesQuery
+    | ProcessStateQuery
+    | ServiceQuery
+    | ReachQuery
+    | DroppedQuery
+    | PidFileQuery
+    | ExecQuery
+    | FileQuery
+    | CarrierQuery,
     Field(discriminator="kind"),
 ]
 QUERY: TypeAdapter[Query] = TypeAdapter(Query)
@@ -88,6 +98,15 @@ QUERY: TypeAdapter[Query] = TypeAdapter(Query)
 
 class ProcessInfo(Record):
     """One process of a node."""
+class FileQuery(Record):
+    """-> reading file and value, its fingerprint; or only value: "absent" | "a directory" | whatever else it is."""
+
+    kind: Literal["file"] = "file"
+    node: str
+    path: str
+    """Absolute; symbolic links are followed."""
+
+
 
     pid: int
     """As the node itself numbers it."""
@@ -123,6 +142,7 @@ class Check(Record):
 
     An empty tuple means that this side proves nothing (a killed process stays killed; nothing must hold after heal).
     """
+    file: FileState | None = None
 
     query: Query
     answer: Literal["value", "number"] = "value"

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
+from chaoskit.model.files import FileState
 from chaoskit.model.record import Record
 
 
@@ -69,6 +70,20 @@ class JoinLinks(Record):
     tag: str
 
 
+class SetLink(Record):
+    """Take away or give back a node's carrier: the switch's end of its cable goes administratively down or up.
+
+    The node sees NO-CARRIER, as with a pulled cable, and keeps addresses and routes. Giving back what is there, or to a node
+    that is off, does nothing.
+    """
+
+    kind: Literal["set_link"] = "set_link"
+    node: str
+    network: str | None = None
+    """One network of the lab, or None for all that the node is on."""
+    up: bool
+
+
 class PowerOff(Record):
     """End a node at once: every process, its kernel network state, its memory."""
 
@@ -112,8 +127,48 @@ class StartService(Record):
     service: str
 
 
+class StopService(Record):
+    """Stop a service of the lab: TERM to its main process, KILL to all of it once that ended or the time is over.
+
+    It stays down, whatever its `restart` says, until `StartService` or until its node boots. Nothing where it does not run."""
+
+    kind: Literal["stop_service"] = "stop_service"
+    node: str
+    service: str
+    grace_s: float = Field(default=10.0, ge=0, le=20)
+
+
+class WriteFile(Record):
+    """Make a file of a node what it shall be, in one act, whether or not it is there; its directory must be. Nothing where it
+    is so already."""
+
+    kind: Literal["write_file"] = "write_file"
+    node: str
+    file: FileState
+
+
+class RemoveFile(Record):
+    """Remove a file of a node. Nothing where there is none."""
+
+    kind: Literal["remove_file"] = "remove_file"
+    node: str
+    path: str
+
+
 Step = Annotated[
-    Exec | Signal | CutLinks | JoinLinks | PowerOff | PowerOn | Freeze | Thaw | StartService | StopService | SetLink,
+    Exec
+    | Signal
+    | CutLinks
+    | JoinLinks
+    | PowerOff
+    | PowerOn
+    | Freeze
+    | Thaw
+    | StartService
+    | StopService
+    | WriteFile
+    | RemoveFile
+    | SetLink,
     Field(discriminator="kind"),
 ]
 
@@ -126,16 +181,5 @@ class Performed(Record):
 
     step: Step
     began_ns: int
-class StopService(Record):
-    """Stop a service of the lab: TERM to its main process, KILL to all of it once that ended or the time is over.
-
-    It stays down, whatever its `restart` says, until `StartService` or until its node boots. Nothing where it does not run."""
-
-    kind: Literal["stop_service"] = "stop_service"
-    node: str
-    service: str
-    grace_s: float = Field(default=10.0, ge=0, le=20)
-
-
     ended_ns: int
     output: str = ""

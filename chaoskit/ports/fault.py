@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Protocol
 from chaoskit.model.capability import Need
 from chaoskit.model.experiment import Selector
 from chaoskit.model.facts import Check, Query, Reading
+from chaoskit.model.files import FileState
 from chaoskit.model.record import Record
 from chaoskit.model.steps import ProcessRef, Step
 
@@ -46,6 +47,10 @@ class Facts(Record):
     observers: tuple[str, ...] = ()
     processes: dict[str, tuple[ProcessRef, ...]] = {}
     services: dict[str, tuple[str, ...]] = {}
+    files: dict[str, FileState] = {}
+    """Node -> the file as it was before."""
+    changed_files: dict[str, FileState] = {}
+    """Node -> the file as the fault makes it."""
     sides: tuple[tuple[str, ...], ...] = ()
     shared: dict[str, tuple[str, ...]] = {}
     """Node -> the nodes it shares a network with."""

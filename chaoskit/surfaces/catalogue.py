@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import random
 from collections.abc import Iterable, Mapping
@@ -18,7 +19,8 @@ from chaoskit.engine.rendering import render_lab
 from chaoskit.model.capability import Survey
 from chaoskit.model.errors import ChaoskitError, StepFailed
 from chaoskit.model.experiment import Action, ClientSpec
-from chaoskit.model.facts import ProcessesQuery, ProcessInfo, Query, Reading
+from chaoskit.model.facts import FileQuery, ProcessesQuery, ProcessInfo, Query, Reading
+from chaoskit.model.files import FileState
 from chaoskit.model.lab import LabPlan, LabSpec
 from chaoskit.model.plan import SourceFile
 from chaoskit.ports.client import ClientType
@@ -38,6 +40,10 @@ EXAMPLE_LAB = LabSpec.model_validate(
 )
 """Three nodes with a role and one for clients: enough to show what a fault would do."""
 
+_EXAMPLE_FILE = FileState(
+    path="", content=base64.b64encode(b"198.18.0.11 db1\n198.18.0.12 db2\n").decode(), mode=0o644, user_id=0, group_id=0
+)
+
 JSON = click.option("--json", "as_json", is_flag=True, help="The machine's form on stdout, and nothing else there.")
 
 
@@ -55,6 +61,8 @@ class _ExampleScene(PreviewScene):
         self._wanted = wanted
 
     def read(self, query: Query) -> Reading:
+        if isinstance(query, FileQuery):
+            return Reading(file=_EXAMPLE_FILE.model_copy(update={"path": query.path}), value="")
         process = self._wanted.get("process")
         named = process if isinstance(process, Mapping) else {}
         name = str(named.get("name") or named.get("pattern") or "database")

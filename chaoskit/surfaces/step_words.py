@@ -11,10 +11,14 @@ from chaoskit.model.steps import (
     JoinLinks,
     PowerOff,
     PowerOn,
+    RemoveFile,
+    SetLink,
     Signal,
     StartService,
     Step,
     Thaw,
+    Thaw,
+    WriteFile,
     StopService,
 )
 
@@ -37,6 +41,13 @@ def step_words(step: Step) -> str:
         case JoinLinks():
             return "let those frames through again"
         case Signal():
+        case WriteFile():
+            size, mode, owner = len(step.file.data), f"{step.file.mode:04o}", f"{step.file.user_id}:{step.file.group_id}"
+            return f"write {step.file.path} on {step.node}: {size} bytes, mode {mode}, owner {owner}"
+        case RemoveFile():
+            return f"remove {step.path} on {step.node}"
+        case StopService():
+            return f"stop {step.service} on {step.node}: TERM, KILL after {step.grace_s:g} s; nobody starts it again"
             return f"send {step.signal} on {step.node} to {', '.join(str(p.pid) for p in step.processes)}"
         case StartService():
             return f"start {step.service} on {step.node} where it does not run"

@@ -8,6 +8,7 @@ from typing import Any
 
 from chaoskit.model.lab import (
     HttpCheck,
+    FilePlan,
     ImageSpec,
     InterfacePlan,
     LabPlan,

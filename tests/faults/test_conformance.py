@@ -30,6 +30,9 @@ STEP_NEEDS = {
     "exec": "command.exec",
 }
     "stop_service": "process.signal",
+    "write_file": "file.edit",
+    "remove_file": "file.edit",
+}
 """A step of this kind cannot be performed without this capability."""
 
 
@@ -66,7 +69,16 @@ def holds(lab: SimulatedLab, checks: tuple[Check, ...], side: str) -> bool:
 def state(lab: SimulatedLab) -> tuple[object, ...]:
     c = lab.cluster
     running = tuple(bool(c.pid(m)) for m in c.members)
-    return (frozenset(c.off), frozenset(c.frozen), {k: frozenset(v) for k, v in c.cuts.items()}, frozenset(c.stopped), running)
+    unplugged = frozenset(c.unplugged)
+    return (
+        unplugged,
+        frozenset(c.off),
+        frozenset(c.frozen),
+        {k: frozenset(v) for k, v in c.cuts.items()},
+        frozenset(c.stopped),
+        c.file("db1", "/etc/hosts"),
+        running,
+    )
 
 
 def performed(lab: SimulatedLab, steps: tuple[Step, ...]) -> None:

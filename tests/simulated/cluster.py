@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 from bisect import bisect_right
 from dataclasses import dataclass, field
 
 from chaoskit.model.facts import ProcessInfo
+from chaoskit.model.files import FileState
 
 SERVICE_PID = 100
 
@@ -31,6 +33,8 @@ class SimulatedCluster:
     """token -> when it was acknowledged, ns."""
     _lost_since_ns: int | None = None
     _serving: list[tuple[int, str | None]] = field(default_factory=list)
+    files: dict[tuple[str, str], FileState | None] = field(default_factory=dict)
+    """What was written, or removed; every other file is there and lists two hosts."""
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -52,6 +56,11 @@ class SimulatedCluster:
 
     def pid(self, node: str) -> int:
         """The service's process, 0 where it was killed."""
+    def file(self, node: str, path: str) -> FileState | None:
+        content = base64.b64encode(b"198.18.0.11 db1\n198.18.0.12 db2\n").decode()
+        there = FileState(path=path, content=content, mode=0o644, user_id=0, group_id=0, mtime_ns=1)
+        return self.files.get((node, path), there)
+
         return self.pids.get(node, SERVICE_PID)
 
     def advance(self, now_ns: int) -> None:

@@ -15,6 +15,7 @@ from chaoskit.model.facts import (
     DroppedQuery,
     ExecQuery,
     NodeStateQuery,
+    FileQuery,
     PidFileQuery,
     ProcessesQuery,
     ProcessStateQuery,
@@ -34,12 +35,14 @@ from chaoskit.model.steps import (
     PowerOff,
     PowerOn,
     SetLink,
+    RemoveFile,
     Signal,
     StartService,
     Step,
     StopService,
     Thaw,
 )
+    WriteFile,
 from chaoskit.ports.client import ClientConfig
 from chaoskit.ports.lab import Agent, Lab, Leftover
 from tests.simulated.clock import FakeClock
@@ -53,6 +56,7 @@ ALL_CAPABILITIES = (
     capability.COMMAND_EXEC,
     capability.VOLUME_LOSE_UNSYNCED,
 )
+    capability.FILE_EDIT,
 
 
 class SimulatedLab:
@@ -101,6 +105,10 @@ class SimulatedLab:
                 self._change_power(step)
 
     def _change_power(self, step: Step) -> None:
+            case WriteFile() | RemoveFile():
+                self._change_disk(step)
+            case StopService():
+                c.pids[step.node] = 0
             case StopService():
                 c.pids[step.node] = 0
         c = self.cluster
@@ -119,6 +127,14 @@ class SimulatedLab:
 
     def _signal(self, node: str, pid: int, start_ticks: int, name: str) -> None:
         c = self.cluster
+    def _change_disk(self, step: Step) -> None:
+        c = self.cluster
+        match step:
+            case WriteFile():
+                c.files[step.node, step.file.path] = step.file
+            case RemoveFile():
+                c.files[step.node, step.path] = None
+
         if c.pid(node) != pid or pid * 10 != start_ticks:
             return
         if name == "STOP":
@@ -155,6 +171,9 @@ class SimulatedLab:
 
     def spawn(self, name: str, node: str | None, argv: Sequence[str], log: Path) -> Agent:
         agent = WatcherAgent(self, argv[-1]) if node is None else ProbeAgent(self, argv[-1], self._backend.probe_dies)
+        if isinstance(query, FileQuery):
+            file = c.file(query.node, query.path)
+            return Reading(file=file, value="absent" if file is None else file.fingerprint, at_ns=at_ns)
         self.agents.append(agent)
         return agent
 

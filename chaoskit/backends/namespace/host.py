@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from chaoskit.backends.namespace import asking, census, freezer, syscalls, transport
+from chaoskit.backends.namespace import asking, census, freezer, links, syscalls, transport
+from chaoskit.backends.namespace.files import Files
 from chaoskit.backends.namespace.node import Node, start_building
 from chaoskit.backends.namespace.processes import Json, Nursery
 from chaoskit.backends.namespace.services import Supervisor
@@ -34,6 +35,7 @@ class LabHost:
     def __init__(self, lab: Blueprint, nursery: Nursery, *, rootless: bool) -> None:
         self.lab, self.nursery, self.rootless = lab, nursery, rootless
         self.volumes = Volumes(lab["directory"], loop_backed=not rootless)
+        self.files = Files(nursery, self.node)
         self.supervisor = Supervisor(lab, nursery, self.say)
         self.events: list[Json] = []
         self.nodes: dict[str, Node] = {}
@@ -194,6 +196,7 @@ class LabHost:
             "thaw": self._thaw,
             **self.supervisor.acts(),
         }
+            **self.files.acts(),
         began = time.monotonic_ns()
         try:
             answer = await acts[act["act"]](act)
@@ -348,6 +351,8 @@ class LabHost:
         if kind == "exec":
             return await self._exec(query)
         raise Refused(f"no such question: {kind!r}")
+        if kind in (questions := self.files.questions()):
+            return await questions[kind](query)
 
     # ---- ending
 

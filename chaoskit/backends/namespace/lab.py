@@ -64,7 +64,9 @@ class NamespaceLab:
         if isinstance(query, ExecQuery):
             return Reading(number=answer["code"], value=answer["output"][:_OUTPUT_KEPT], at_ns=answer["at_ns"])
         return Reading(
-            value=answer.get("value"),
+        file = FileState(**answer["file"]) if "file" in answer else None
+            file=file,
+            value=answer.get("value") if file is None else file.fingerprint,
             number=answer.get("number"),
             processes=tuple(ProcessInfo(**fields) for fields in answer.get("processes", ())),
             at_ns=answer["at_ns"],

@@ -25,10 +25,12 @@ _EVERYTHING = (
     names.NODE_FREEZE,
     names.PROCESS_SIGNAL,
     names.COMMAND_EXEC,
+    names.FILE_EDIT,
     names.VOLUME_LOSE_UNSYNCED,
     names.PACKAGES_DEBIAN,
     names.USERS_MANY,
 )
+_ALWAYS = (names.NODE_POWER, names.PROCESS_SIGNAL, names.COMMAND_EXEC, names.FILE_EDIT)
 _SETTINGS = (
     ("user/max_user_namespaces", "0", "user namespaces are switched off: sysctl -w user.max_user_namespaces=10000"),
     ("kernel/unprivileged_userns_clone", "0", "user namespaces need root here: sysctl -w kernel.unprivileged_userns_clone=1"),
@@ -50,7 +52,7 @@ def take_survey(backend: str, lab: LabSpec) -> Survey:
         reason = f"no lab can be built here: {broken}; {_advice(root)}"
         found = tuple(Capability(name=name, present=False, reason=reason) for name in _EVERYTHING)
         return Survey(backend=backend, mode=mode, capabilities=found)
-    always = tuple(Capability(name=n, present=True) for n in (names.NODE_POWER, names.PROCESS_SIGNAL, names.COMMAND_EXEC))
+    always = tuple(Capability(name=n, present=True) for n in _ALWAYS)
     found = (*always, _cut(answers["cut"]), _freeze(answers["cgroup"]), _volume(answers.get("volume"), root), _packages(root))
     return Survey(backend=backend, mode=mode, capabilities=(*found, _users(answers["users"])))
 

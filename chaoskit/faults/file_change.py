@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from hashlib import shake_128
+from typing import ClassVar
+
+from pydantic import Field, field_validator, model_validator
+
+from chaoskit.linux import procfs
+from chaoskit.linux.process_match import services_running
+from chaoskit.model.capability import COMMAND_EXEC, FILE_EDIT, Need
+from chaoskit.model.errors import StepFailed
+from chaoskit.model.facts import Check, FileQuery
+from chaoskit.model.files import FileState
+from chaoskit.model.steps import Exec, StartService, Step, WriteFile
+from chaoskit.ports.fault import Facts, Fault, Scene
+
+ANY_CODE = tuple(range(256))
+_LEAST_GARBAGE_BYTES = 64
+
+
+class FileChange(Fault):
+    """Change a file of a node: a wrong value, a lost line, garbage, a truncated file, a wrong owner or mode.
+
+    The file is replaced in one act, so nobody reads half of a change. A symbolic link is followed: its target is changed, the
+    link stays. The heal puts back content, owner, mode, extended attributes and modification time as they were, whatever
+    happened to the file meanwhile, and starts the lab's services that ran on the node and have ended since. Files of up to
+    1 MiB; their former content is kept in the run directory until the heal, and after it.
+    """
+
+    NAME = "file.change"
+    OUTAGE = "a typing error in a configuration file, a bad roll-out of one, a half-written file, a restore with a wrong owner"
+    EXAMPLE: ClassVar = {
+        "inject": "file.change",
+        "target": {"role": "primary"},
+        "with": {"path": "/etc/hosts", "replace": "^198\\.18\\.", "by": "203.0."},
+        "at": "10s",
+        "for": "30s",
+    }
+
+    path: str
+    """Absolute path in the node."""
+    replace: str | None = None
+    """A regular expression; every match becomes `by`. ^ and $ match at each line."""
+    by: str = ""
+    """May refer to groups of the match: \\1."""
+    delete_line: str | None = None
+    """A regular expression; lines that match it are removed."""
+    garbage: bool = False
+    """Bytes that mean nothing, as many as it had and at least 64."""
+    truncate_to: int | None = Field(default=None, ge=0)
+    """Only this many bytes are left."""
+    owner: str | None = None
+    """A user of the node, by name or number. The group stays."""
+    mode: str | None = None
+    """Permission bits in octal, such as "0600"."""
+    reload: tuple[str, ...] = ()
+    """A command to run in the node after the change, and again after the heal; no shell. Its exit code is not judged: what it
+    leads to is what the experiment measures."""
+
+    @field_validator("path")
+    @classmethod
+    def _absolute(cls, path: str) -> str:
+        if not path.startswith("/"):
+            raise ValueError("write the absolute path of the file in the node")
+        return path
+
+    @field_validator("replace", "delete_line")
+    @classmethod
+    def _compiles(cls, pattern: str | None) -> str | None:
+        if pattern is not None:
+            try:
+                re.compile(pattern.encode(), re.MULTILINE)
+            except re.error as error:
+                raise ValueError(f"not a regular expression: {error}") from None
+        return pattern
+
+    @field_validator("mode")
+    @classmethod
+    def _octal(cls, mode: str | None) -> str | None:
+        if mode is not None and not re.fullmatch("[0-7]{3,4}", mode):
+            raise ValueError('write the permission bits in octal and quotes, such as "0600"')
+        return mode
+
+    @model_validator(mode="after")
+    def _changes_one_thing(self) -> FileChange:
+        edits = [self.replace is not None, self.delete_line is not None, self.garbage, self.truncate_to is not None]
+        if sum(edits) > 1:
+            raise ValueError("one change of content at a time: replace, delete_line, garbage or truncate_to")
+        if not (any(edits) or self.owner or self.mode):
+            raise ValueError("say what to change: replace, delete_line, garbage, truncate_to, owner or mode")
+        return self
+
+    def needs(self) -> tuple[Need, ...]:
+        needs = [Need(capability=FILE_EDIT, why="to read and write files inside the node")]
+        if self.reload:
+            needs.append(Need(capability=COMMAND_EXEC, why="to run the reload command inside the node"))
+        return tuple(needs)
+
+    def claims(self, nodes: Sequence[str]) -> tuple[str, ...]:
+        return tuple(f"file:{node}:{self.path}" for node in nodes)
+
+    def prepare(self, scene: Scene, nodes: Sequence[str], tag: str) -> Facts:
+        facts = super().prepare(scene, nodes, tag)
+        before: dict[str, FileState] = {}
+        after: dict[str, FileState] = {}
+        for node in nodes:
+            reading = scene.read(FileQuery(node=node, path=self.path))
+            if reading.file is None:
+                raise StepFailed(f"{self.path} on {node} cannot be changed: it is {reading.value}")
+            before[node], after[node] = reading.file, self._changed(scene, node, reading.file, tag)
+            if before[node].fingerprint == after[node].fingerprint:
+                raise StepFailed(f"{self.path} on {node} is already as it would be after the change")
+        services = {node: services_running(node, scene.read) for node in nodes}
+        return facts.model_copy(update={"files": before, "changed_files": after, "services": services})
+
+    def _changed(self, scene: Scene, node: str, before: FileState, tag: str) -> FileState:
+        update: dict[str, int] = {}
+        if self.owner is not None:
+            update["user_id"] = _user_id(scene, node, self.owner)
+        if self.mode is not None:
+            update["mode"] = int(self.mode, 8)
+        return before.changed(self._content(before.data, node, tag)).model_copy(update=update)
+
+    def _content(self, data: bytes, node: str, tag: str) -> bytes:
+        if self.garbage:
+            return shake_128(f"{tag}/{node}".encode()).digest(max(len(data), _LEAST_GARBAGE_BYTES))
+        if self.truncate_to is not None:
+            return data[: self.truncate_to]
+        if self.replace is None and self.delete_line is None:
+            return data
+        found = 0
+        if self.replace is not None:
+            data, found = re.subn(self.replace.encode(), self.by.encode(), data, flags=re.MULTILINE)
+        elif self.delete_line is not None:
+            lines = data.splitlines(keepends=True)
+            left = [line for line in lines if not re.search(self.delete_line.encode(), line.rstrip(b"\r\n"))]
+            data, found = b"".join(left), len(lines) - len(left)
+        if not found:
+            raise StepFailed(f"{self.path} on {node} has nothing that matches {self.replace or self.delete_line!r}")
+        return data
+
+    def inject(self, facts: Facts) -> tuple[Step, ...]:
+        steps: list[Step] = []
+        for node in facts.nodes:
+            steps += [WriteFile(node=node, file=facts.changed_files[node]), *self._reloads(node)]
+        return tuple(steps)
+
+    def heal(self, facts: Facts) -> tuple[Step, ...]:
+        steps: list[Step] = []
+        for node in facts.nodes:
+            steps += [WriteFile(node=node, file=facts.files[node]), *self._reloads(node)]
+            steps += [StartService(node=node, service=service) for service in facts.services.get(node, ())]
+        return tuple(steps)
+
+    def _reloads(self, node: str) -> tuple[Step, ...]:
+        return (Exec(node=node, argv=self.reload, ok_codes=ANY_CODE),) if self.reload else ()
+
+    def effect(self, facts: Facts) -> tuple[Check, ...]:
+        return tuple(
+            Check(
+                query=FileQuery(node=node, path=self.path),
+                in_force=(facts.changed_files[node].fingerprint,),
+                healed=(facts.files[node].fingerprint,),
+                means=f"{self.path} on {node} is changed",
+            )
+            for node in facts.nodes
+        )
+
+
+def _user_id(scene: Scene, node: str, owner: str) -> int:
+    if owner.isdigit():
+        return int(owner)
+    passwd = scene.read(FileQuery(node=node, path="/etc/passwd")).file
+    accounts = procfs.accounts(passwd.data.decode("utf-8", "surrogateescape")) if passwd is not None else {}
+    if owner not in accounts:
+        raise StepFailed(f"{node} has no user {owner!r}")
+    return accounts[owner].user_id

@@ -1,0 +1,42 @@
+"""A file of a node as it was found or is to be: content, owner and mode, complete enough to put it back."""
+
+from __future__ import annotations
+
+import base64
+from hashlib import sha256
+
+from chaoskit.model.record import Record
+
+MOST_BYTES = 1 << 20
+"""Larger files are neither read nor written: their content travels in steps and lies in the undo journal."""
+
+
+class FileState(Record):
+    """One regular file."""
+
+    path: str
+    """Absolute, in the node, every symbolic link resolved."""
+    content: str
+    """Base64."""
+    mode: int
+    """Permission bits, set-id and sticky bits included."""
+    user_id: int
+    group_id: int
+    mtime_ns: int | None = None
+    """Nanoseconds since 1970. None: whenever it is written."""
+    xattrs: dict[str, str] = {}
+    """Extended attributes (ACLs and capabilities among them) -> value in base64."""
+
+    @property
+    def data(self) -> bytes:
+        return base64.b64decode(self.content)
+
+    @property
+    def fingerprint(self) -> str:
+        """Content, mode and owner as one word: what a FileQuery reads."""
+        digest = sha256(self.data).hexdigest()[:16]
+        return f"sha256:{digest} mode {self.mode:04o} owner {self.user_id}:{self.group_id}"
+
+    def changed(self, data: bytes) -> FileState:
+        """The same file with another content, written whenever it is written."""
+        return self.model_copy(update={"content": base64.b64encode(data).decode(), "mtime_ns": None})
