@@ -16,10 +16,9 @@ from chaoskit.model.steps import (
     Signal,
     StartService,
     Step,
-    Thaw,
+    StopService,
     Thaw,
     WriteFile,
-    StopService,
 )
 
 
@@ -57,8 +56,6 @@ def step_words(step: Step) -> str:
 
 
 def _links(step: CutLinks) -> str:
-        case StopService():
-            return f"stop {step.service} on {step.node}: TERM, KILL after {step.grace_s:g} s; nobody starts it again"
     both, one_way = [], []
     pairs = {(link.source, link.destination) for link in step.links}
     for link in step.links:

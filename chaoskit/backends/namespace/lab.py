@@ -15,6 +15,7 @@ from chaoskit.backends.namespace.wire import Refused, unpacked
 from chaoskit.linux import nft
 from chaoskit.model.errors import LabGone, LabUnavailable, StepFailed
 from chaoskit.model.facts import DroppedQuery, ExecQuery, ProcessInfo, Query, Reading
+from chaoskit.model.files import FileState
 from chaoskit.model.history import Event
 from chaoskit.model.lab import LabPlan
 from chaoskit.model.steps import Exec, Performed, Step
