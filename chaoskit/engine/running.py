@@ -77,12 +77,18 @@ def run_plan(
                     kept = trial.lab_id if trial.lab_kept else None
         except ChaoskitError as error:
             ended_by = error
-        finally:
-            events.trial = None
-            events.healing = True
-            data: dict[str, Any] = {} if ended_by is None else {"incomplete": incompleteness(ended_by)}
-            events.add("run.ended", **data)
+        except BaseException as error:
+            _end(events, f"chaoskit failed: {type(error).__name__}: {error}")
+            raise
+        _end(events, None if ended_by is None else incompleteness(ended_by))
     return ended_by or events.failure, kept
+
+
+def _end(events: EventLog, incomplete: str | None) -> None:
+    events.trial = None
+    events.healing = True
+    data: dict[str, Any] = {} if incomplete is None else {"incomplete": incomplete}
+    events.add("run.ended", **data)
 
 
 def incompleteness(error: ChaoskitError) -> str:

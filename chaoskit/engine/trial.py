@@ -226,9 +226,11 @@ class Trial:
         """Heal, stop, take down, merge. Returns what is to be raised."""
         c = self._c
         c.events.healing = True
-        if isinstance(problem, ChaoskitError):
-            kind = "abort" if isinstance(problem, Aborted) else "problem"
-            c.events.add(kind, **{"reason" if kind == "abort" else "message": str(problem)})
+        if isinstance(problem, Aborted):
+            c.events.add("abort", reason=str(problem))
+        elif problem is not None:
+            name = "" if isinstance(problem, ChaoskitError) else f"{type(problem).__name__}: "
+            c.events.add("problem", message=f"{name}{problem}")
         self._enter("healing")
         failures: list[HealFailed] = self._injector.heal_all() if self._injector is not None else []
         self._enter("ending")

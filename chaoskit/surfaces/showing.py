@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 import time
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import IO, Any, cast
 
@@ -23,38 +24,44 @@ REFRESH_PER_S = 8
 
 def event_words(event: Event) -> str | None:
     """An event in words, or None for those nobody needs to see while a run goes on."""
-    said, nodes = event.data, ", ".join(event.data.get("nodes", ()))
-    words: dict[str, str] = {
-        "trial.started": f"trial {said.get('index', 0) + 1} begins (seed {said.get('seed')})",
-        "lab.creating": f"building the lab {said.get('lab_id')}",
-        "lab.up": f"every service runs after {said.get('took_s', 0):.1f} s",
-        "lab.ready": f"the lab is ready: {_held(said.get('roles', {}))}",
-        "baseline.started": "steady; the clean baseline begins",
-        "baseline.ended": "the baseline is over; the method begins",
-        "fault.injecting": f"injecting {said.get('fault')} on {nodes}",
-        "fault.effect": f"{said.get('fault')} on {nodes}: "
-        + ("its effect was seen" if said.get("verified") else "NO effect was seen"),
-        "fault.healing": f"healing {said.get('fault')} on {nodes}",
-        "fault.gone": f"{said.get('fault')} on {nodes} is gone"
-        if said.get("verified")
-        else f"{said.get('fault')} on {nodes} is STILL THERE",
-        "fault.heal_failed": f"HEALING FAILED: {said.get('fault')} on {nodes}: {said.get('error')}",
-        "service.exited": f"{said.get('service')} on {said.get('node')} ended with code {said.get('code')}",
-        "clients.recovered": "every client is back",
-        "recovery.timeout": f"not back in time: {', '.join(said.get('clients', ()))} {said.get('roles', '')}",
-        "ledgers.read": "the ledgers are read back",
-        "abort": f"ABORTED: {said.get('reason')}",
-        "problem": f"problem: {said.get('message')}",
-        "note": f"note: {said.get('text')}",
-        "lab.down": "the lab is gone",
-    }
-    if event.kind == "role.changed" and said.get("state") == "yes":
-        return f"{said['node']} now holds the role {said['role']}"
-    return words.get(event.kind)
+    if event.kind == "role.changed" and event.data.get("state") == "yes":
+        return f"{event.data['node']} now holds the role {event.data['role']}"
+    words = _WORDS.get(event.kind)
+    return None if words is None else words(event.data, ", ".join(event.data.get("nodes", ())))
 
 
-def _held(roles: dict[str, Any]) -> str:
+def _held(roles: Mapping[str, Any]) -> str:
     return ", ".join(f"{role} {' '.join(nodes) or '(nobody)'}" for role, nodes in roles.items())
+
+
+def _lasted(said: Mapping[str, Any]) -> str:
+    return f"{said.get('took_s', 0):.1f} s"
+
+
+_WORDS: Mapping[str, Callable[[Mapping[str, Any], str], str]] = {
+    "trial.started": lambda said, _: f"trial {said.get('index', 0) + 1} begins (seed {said.get('seed')})",
+    "lab.creating": lambda said, _: f"building the lab {said.get('lab_id')}",
+    "lab.up": lambda said, _: f"every service runs after {_lasted(said)}",
+    "lab.ready": lambda said, _: f"the lab is ready: {_held(said.get('roles', {}))}",
+    "baseline.started": lambda said, _: "steady; the clean baseline begins",
+    "baseline.ended": lambda said, _: "the baseline is over; the method begins",
+    "fault.injecting": lambda said, nodes: f"injecting {said.get('fault')} on {nodes}",
+    "fault.effect": lambda said, nodes: (
+        f"{said.get('fault')} on {nodes}: {'its effect was seen' if said.get('verified') else 'NO effect was seen'}"
+    ),
+    "fault.healing": lambda said, nodes: f"healing {said.get('fault')} on {nodes}",
+    "fault.gone": lambda said, nodes: f"{said.get('fault')} on {nodes} is {'gone' if said.get('verified') else 'STILL THERE'}",
+    "fault.heal_failed": lambda said, nodes: f"HEALING FAILED: {said.get('fault')} on {nodes}: {said.get('error')}",
+    "service.exited": lambda said, _: f"{said.get('service')} on {said.get('node')} ended with code {said.get('code')}",
+    "clients.recovered": lambda said, _: "every client is back",
+    "recovery.timeout": lambda said, _: f"not back in time: {', '.join(said.get('clients', ()))} {said.get('roles', '')}",
+    "ledgers.read": lambda said, _: "the ledgers are read back",
+    "abort": lambda said, _: f"ABORTED: {said.get('reason')}",
+    "problem": lambda said, _: f"problem: {said.get('message')}",
+    "note": lambda said, _: f"note: {said.get('text')}",
+    "lab.down": lambda said, _: "the lab is gone",
+}
+"""Event -> words, from its data and its nodes."""
 
 
 class Display(io.TextIOBase):
