@@ -21,7 +21,6 @@ _FENCE = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 _FORBIDDEN = (
     re.compile(r"/(work|root|home/\w+)(/|\b)(?!\w)"),
     re.compile(r"\b[Ii]ssue \d"),
-    re.compile(r"\b(session|sub-?agent)s?\b"),
 )
 
 
