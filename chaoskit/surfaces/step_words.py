@@ -35,11 +35,12 @@ def step_words(step: Step) -> str:
             return f"freeze every process of {step.node}"
         case Thaw():
             return f"thaw {step.node}"
-        case CutLinks():
-            return f"drop every frame {_links(step)}{f' on {step.network}' if step.network else ''}"
-        case JoinLinks():
-            return "let those frames through again"
+        case CutLinks() | JoinLinks() | SetLink():
+            return _network_words(step)
         case Signal():
+            return f"send {step.signal} on {step.node} to {', '.join(str(p.pid) for p in step.processes)}"
+        case StartService():
+            return f"start {step.service} on {step.node} where it does not run"
         case WriteFile():
             size, mode, owner = len(step.file.data), f"{step.file.mode:04o}", f"{step.file.user_id}:{step.file.group_id}"
             return f"write {step.file.path} on {step.node}: {size} bytes, mode {mode}, owner {owner}"
@@ -47,12 +48,22 @@ def step_words(step: Step) -> str:
             return f"remove {step.path} on {step.node}"
         case StopService():
             return f"stop {step.service} on {step.node}: TERM, KILL after {step.grace_s:g} s; nobody starts it again"
-            return f"send {step.signal} on {step.node} to {', '.join(str(p.pid) for p in step.processes)}"
-        case StartService():
-            return f"start {step.service} on {step.node} where it does not run"
         case Exec():
             as_user = f" as {step.user}" if step.user != "root" else ""
             return f"run on {step.node}{as_user}: {shlex.join(step.argv)}"
+
+
+def _network_words(step: CutLinks | JoinLinks | SetLink) -> str:
+    where = f" on {step.network}" if getattr(step, "network", None) else ""
+    match step:
+        case CutLinks():
+            return f"drop every frame {_links(step)}{where}"
+        case JoinLinks():
+            return "let those frames through again"
+        case SetLink(up=True):
+            return f"give {step.node} its carrier back{where}"
+        case SetLink():
+            return f"take the switch's port of {step.node} down{where}: it has no carrier"
 
 
 def _links(step: CutLinks) -> str:

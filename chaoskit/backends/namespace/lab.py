@@ -64,8 +64,8 @@ class NamespaceLab:
             return Reading(number=nft.dropped(query.tag, unpacked(answer["dump"])), at_ns=answer["at_ns"])
         if isinstance(query, ExecQuery):
             return Reading(number=answer["code"], value=answer["output"][:_OUTPUT_KEPT], at_ns=answer["at_ns"])
-        return Reading(
         file = FileState(**answer["file"]) if "file" in answer else None
+        return Reading(
             file=file,
             value=answer.get("value") if file is None else file.fingerprint,
             number=answer.get("number"),
