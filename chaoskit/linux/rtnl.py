@@ -97,6 +97,11 @@ def unplug(port: int) -> bytes:
     return _link(RTM_DELLINK, _SET, port, [])
 
 
+def set_port(port: int, *, up: bool) -> bytes:
+    """Bring a switch's port up, or take it down: the node at the other end of the cable loses its carrier."""
+    return _link(RTM_SETLINK, _SET, port, [], up=up, down=not up)
+
+
 def loopback() -> bytes:
     """Bring `lo` up."""
     return _link(RTM_NEWLINK, _SET, LOOPBACK_INDEX, [], up=True)
@@ -127,11 +132,13 @@ def batch(*parts: bytes) -> bytes:
 _LITTLE = sys.byteorder == "little"
 
 
-def _link(kind: int, flags: int, index: int, attributes: list[tuple[str, Any]], *, up: bool = False) -> bytes:
+def _link(kind: int, flags: int, index: int, attributes: list[tuple[str, Any]], *, up: bool = False, down: bool = False) -> bytes:
     message = ifinfmsg()
     message["index"] = index
     if up:
         message["flags"] = message["change"] = IFF_UP
+    elif down:
+        message["change"] = IFF_UP
     message["attrs"] = attributes
     return _encoded(message, kind, flags)
 

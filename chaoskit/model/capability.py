@@ -39,11 +39,12 @@ class Survey(Record):
 
 
 NETWORK_CUT = "network.cut"
+NETWORK_LINK = "network.link"
 NODE_POWER = "node.power"
 NODE_FREEZE = "node.freeze"
 PROCESS_SIGNAL = "process.signal"
 COMMAND_EXEC = "command.exec"
-VOLUME_LOSE_UNSYNCED = "volume.lose_unsynced"
 FILE_EDIT = "file.edit"
+VOLUME_LOSE_UNSYNCED = "volume.lose_unsynced"
 PACKAGES_DEBIAN = "packages.debian"
 USERS_MANY = "users.many"

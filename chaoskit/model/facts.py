@@ -55,6 +55,15 @@ class ReachQuery(Record):
     timeout_s: float = 0.3
 
 
+class CarrierQuery(Record):
+    """-> reading value: "up" | "no_carrier" | "down" (by the node's own command) | "partly" (several, not alike) | "off"."""
+
+    kind: Literal["carrier"] = "carrier"
+    node: str
+    network: str | None = None
+    """One network of the lab, or None for all that the node is on."""
+
+
 class DroppedQuery(Record):
     """-> reading number: frames dropped so far by the cut of this tag; 0 where there is no such cut."""
 
@@ -80,6 +89,15 @@ class ExecQuery(Record):
     timeout_s: float = 10.0
 
 
+class FileQuery(Record):
+    """-> reading file and value, its fingerprint; or only value: "absent" | "a directory" | whatever else it is."""
+
+    kind: Literal["file"] = "file"
+    node: str
+    path: str
+    """Absolute; symbolic links are followed."""
+
+
 Query = Annotated[
     NodeStateQuery
     | ProcessesQuery
@@ -98,15 +116,6 @@ QUERY: TypeAdapter[Query] = TypeAdapter(Query)
 
 class ProcessInfo(Record):
     """One process of a node."""
-class FileQuery(Record):
-    """-> reading file and value, its fingerprint; or only value: "absent" | "a directory" | whatever else it is."""
-
-    kind: Literal["file"] = "file"
-    node: str
-    path: str
-    """Absolute; symbolic links are followed."""
-
-
 
     pid: int
     """As the node itself numbers it."""
@@ -133,6 +142,7 @@ class Reading(Record):
     value: str | None = None
     number: float | None = None
     processes: tuple[ProcessInfo, ...] = ()
+    file: FileState | None = None
     at_ns: int = 0
     """CLOCK_MONOTONIC when it was read."""
 
@@ -142,7 +152,6 @@ class Check(Record):
 
     An empty tuple means that this side proves nothing (a killed process stays killed; nothing must hold after heal).
     """
-    file: FileState | None = None
 
     query: Query
     answer: Literal["value", "number"] = "value"

@@ -54,12 +54,12 @@ def step_words(step: Step) -> str:
 
 
 def _network_words(step: CutLinks | JoinLinks | SetLink) -> str:
-    where = f" on {step.network}" if getattr(step, "network", None) else ""
+    if isinstance(step, JoinLinks):
+        return "let those frames through again"
+    where = f" on {step.network}" if step.network else ""
     match step:
         case CutLinks():
             return f"drop every frame {_links(step)}{where}"
-        case JoinLinks():
-            return "let those frames through again"
         case SetLink(up=True):
             return f"give {step.node} its carrier back{where}"
         case SetLink():

@@ -6,7 +6,7 @@ import errno
 
 import pytest
 
-from chaoskit.backends.namespace import blueprint, rootfs
+from chaoskit.backends.namespace import blueprint, rootfs, shaping
 from chaoskit.backends.namespace.wire import Refused, unpacked
 from chaoskit.linux import nft, procfs
 from chaoskit.model.facts import ReachQuery
@@ -20,12 +20,12 @@ PLAN = plans.plan(plans.node("a", 0, BOTH), plans.node("b", 1, BOTH), plans.node
 
 def test_a_link_is_cut_on_every_network_that_both_share() -> None:
     cut = CutLinks(tag="t", links=(Link(source="a", destination="b"), Link(source="c", destination="b")))
-    assert blueprint.cut_pairs(PLAN, cut) == [("n0e0", "n1e0"), ("n0e1", "n1e1"), ("n2e0", "n1e1")]
+    assert shaping.cut_pairs(PLAN, cut) == [("n0e0", "n1e0"), ("n0e1", "n1e1"), ("n2e0", "n1e1")]
 
 
 def test_a_cut_on_one_network_leaves_the_other() -> None:
     cut = CutLinks(tag="t", links=(Link(source="a", destination="b"),), network="san")
-    assert blueprint.cut_pairs(PLAN, cut) == [("n0e1", "n1e1")]
+    assert shaping.cut_pairs(PLAN, cut) == [("n0e1", "n1e1")]
 
 
 def test_links_that_are_not_there_are_refused() -> None:
@@ -34,7 +34,7 @@ def test_links_that_are_not_there_are_refused() -> None:
         (Link(source="a", destination="x"), None, "no node 'x'"),
     ):
         with pytest.raises(Refused, match=words):
-            blueprint.cut_pairs(PLAN, CutLinks(tag="t", links=(link,), network=network))
+            shaping.cut_pairs(PLAN, CutLinks(tag="t", links=(link,), network=network))
 
 
 def test_joining_tolerates_a_cut_that_is_not_there() -> None:

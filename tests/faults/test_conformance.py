@@ -24,11 +24,11 @@ FAULTS: dict[str, type[Fault]] = {point.name: point.load() for point in entry_po
 
 STEP_NEEDS = {
     "cut_links": "network.cut",
+    "set_link": "network.link",
     "power_off": "node.power",
     "freeze": "node.freeze",
     "signal": "process.signal",
     "exec": "command.exec",
-}
     "stop_service": "process.signal",
     "write_file": "file.edit",
     "remove_file": "file.edit",

@@ -26,15 +26,17 @@ class SimulatedCluster:
     off: set[str] = field(default_factory=set)
     frozen: set[str] = field(default_factory=set)
     cuts: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
+    unplugged: set[str] = field(default_factory=set)
+    """Nodes without carrier."""
     stopped: set[tuple[str, int]] = field(default_factory=set)
     pids: dict[str, int] = field(default_factory=dict)
     boots: dict[str, int] = field(default_factory=dict)
     ledger: dict[str, int] = field(default_factory=dict)
     """token -> when it was acknowledged, ns."""
-    _lost_since_ns: int | None = None
-    _serving: list[tuple[int, str | None]] = field(default_factory=list)
     files: dict[tuple[str, str], FileState | None] = field(default_factory=dict)
     """What was written, or removed; every other file is there and lists two hosts."""
+    _lost_since_ns: int | None = None
+    _serving: list[tuple[int, str | None]] = field(default_factory=list)
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -45,7 +47,7 @@ class SimulatedCluster:
 
     def reaches(self, source: str, destination: str) -> bool:
         """A frame there and a reply back."""
-        if source in self.off or destination in self.off:
+        if {source, destination} & (self.off | self.unplugged):
             return False
         return not (self.is_cut(source, destination) or self.is_cut(destination, source))
 
@@ -54,13 +56,13 @@ class SimulatedCluster:
         heard = any(self.reaches(m, node) for m in self.members if m != node)
         return node not in self.off and node not in self.frozen and service_runs and heard
 
-    def pid(self, node: str) -> int:
-        """The service's process, 0 where it was killed."""
     def file(self, node: str, path: str) -> FileState | None:
         content = base64.b64encode(b"198.18.0.11 db1\n198.18.0.12 db2\n").decode()
         there = FileState(path=path, content=content, mode=0o644, user_id=0, group_id=0, mtime_ns=1)
         return self.files.get((node, path), there)
 
+    def pid(self, node: str) -> int:
+        """The service's process, 0 where it was killed."""
         return self.pids.get(node, SERVICE_PID)
 
     def advance(self, now_ns: int) -> None:

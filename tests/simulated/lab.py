@@ -12,10 +12,11 @@ from chaoskit.model import capability
 from chaoskit.model.capability import Capability, Survey
 from chaoskit.model.errors import LabUnavailable, StepFailed
 from chaoskit.model.facts import (
+    CarrierQuery,
     DroppedQuery,
     ExecQuery,
-    NodeStateQuery,
     FileQuery,
+    NodeStateQuery,
     PidFileQuery,
     ProcessesQuery,
     ProcessStateQuery,
@@ -34,15 +35,15 @@ from chaoskit.model.steps import (
     Performed,
     PowerOff,
     PowerOn,
-    SetLink,
     RemoveFile,
+    SetLink,
     Signal,
     StartService,
     Step,
     StopService,
     Thaw,
-)
     WriteFile,
+)
 from chaoskit.ports.client import ClientConfig
 from chaoskit.ports.lab import Agent, Lab, Leftover
 from tests.simulated.clock import FakeClock
@@ -50,13 +51,14 @@ from tests.simulated.cluster import SERVICE_PID, SimulatedCluster
 
 ALL_CAPABILITIES = (
     capability.NETWORK_CUT,
+    capability.NETWORK_LINK,
     capability.NODE_POWER,
     capability.NODE_FREEZE,
     capability.PROCESS_SIGNAL,
     capability.COMMAND_EXEC,
+    capability.FILE_EDIT,
     capability.VOLUME_LOSE_UNSYNCED,
 )
-    capability.FILE_EDIT,
 
 
 class SimulatedLab:
@@ -91,6 +93,8 @@ class SimulatedLab:
                 c.cuts[step.tag] = {(link.source, link.destination) for link in step.links}
             case JoinLinks():
                 c.cuts.pop(step.tag, None)
+            case SetLink():
+                (c.unplugged.discard if step.up else c.unplugged.add)(step.node)
             case Signal():
                 for process in step.processes:
                     self._signal(step.node, process.pid, process.start_ticks, step.signal)
@@ -101,16 +105,14 @@ class SimulatedLab:
                     raise StepFailed(f"{step.node} is off")
                 if c.pid(step.node) == 0:
                     c.pids[step.node] = SERVICE_PID + 1
-            case _:
-                self._change_power(step)
-
-    def _change_power(self, step: Step) -> None:
             case WriteFile() | RemoveFile():
                 self._change_disk(step)
             case StopService():
                 c.pids[step.node] = 0
-            case StopService():
-                c.pids[step.node] = 0
+            case _:
+                self._change_power(step)
+
+    def _change_power(self, step: Step) -> None:
         c = self.cluster
         match step:
             case PowerOff():
@@ -125,8 +127,6 @@ class SimulatedLab:
             case Thaw():
                 c.frozen.discard(step.node)
 
-    def _signal(self, node: str, pid: int, start_ticks: int, name: str) -> None:
-        c = self.cluster
     def _change_disk(self, step: Step) -> None:
         c = self.cluster
         match step:
@@ -135,6 +135,8 @@ class SimulatedLab:
             case RemoveFile():
                 c.files[step.node, step.path] = None
 
+    def _signal(self, node: str, pid: int, start_ticks: int, name: str) -> None:
+        c = self.cluster
         if c.pid(node) != pid or pid * 10 != start_ticks:
             return
         if name == "STOP":
@@ -155,6 +157,9 @@ class SimulatedLab:
             if query.source in c.off:
                 return Reading(value="source_off", at_ns=at_ns)
             return Reading(value="answered" if c.reaches(query.source, query.destination) else "silent", at_ns=at_ns)
+        if isinstance(query, CarrierQuery):
+            state = "off" if query.node in c.off else "no_carrier" if query.node in c.unplugged else "up"
+            return Reading(value=state, at_ns=at_ns)
         if isinstance(query, ProcessesQuery):
             return Reading(processes=c.processes(query.node), at_ns=at_ns)
         if isinstance(query, ProcessStateQuery):
@@ -166,14 +171,14 @@ class SimulatedLab:
             return Reading(number=float(len(c.cuts.get(query.tag, ()))), at_ns=at_ns)
         if isinstance(query, PidFileQuery):
             return Reading(number=float(c.pid(query.node)), at_ns=at_ns)
+        if isinstance(query, FileQuery):
+            file = c.file(query.node, query.path)
+            return Reading(file=file, value="absent" if file is None else file.fingerprint, at_ns=at_ns)
         assert isinstance(query, ExecQuery)
         return Reading(number=float(f"{query.node}:{query.argv[-1]}" not in self.files), at_ns=at_ns)
 
     def spawn(self, name: str, node: str | None, argv: Sequence[str], log: Path) -> Agent:
         agent = WatcherAgent(self, argv[-1]) if node is None else ProbeAgent(self, argv[-1], self._backend.probe_dies)
-        if isinstance(query, FileQuery):
-            file = c.file(query.node, query.path)
-            return Reading(file=file, value="absent" if file is None else file.fingerprint, at_ns=at_ns)
         self.agents.append(agent)
         return agent
 

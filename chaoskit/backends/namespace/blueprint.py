@@ -6,7 +6,7 @@ import errno
 from pathlib import Path
 from typing import Any
 
-from chaoskit.backends.namespace import rootfs
+from chaoskit.backends.namespace import rootfs, shaping
 from chaoskit.backends.namespace.image import layer
 from chaoskit.backends.namespace.node import SWITCH_FD
 from chaoskit.backends.namespace.wire import Blueprint, NodeJson, Refused, ServiceJson, packed
@@ -120,33 +120,15 @@ def act(plan: LabPlan, step: steps.Step) -> dict[str, Any]:
     """What the holder does for a step. Refused where the step names what the lab does not have."""
     match step:
         case steps.CutLinks():
-            pairs = cut_pairs(plan, step)
+            pairs = shaping.cut_pairs(plan, step)
             return {"act": "netfilter", "batch": packed(nft.cut(step.tag, pairs)), "tolerate": []}
         case steps.JoinLinks():
             return {"act": "netfilter", "batch": packed(nft.join(step.tag)), "tolerate": [errno.ENOENT]}
+        case steps.SetLink():
+            return shaping.act(plan, step)
         case _:
             fields = step.model_dump(mode="json")
             return {"act": fields.pop("kind"), **fields}
-
-
-def cut_pairs(plan: LabPlan, step: steps.CutLinks) -> list[nft.PortPair]:
-    """The (incoming, outgoing) switch ports of the step's directed links."""
-    pairs: list[nft.PortPair] = []
-    for link in step.links:
-        sources, destinations = _ports(plan, link.source), _ports(plan, link.destination)
-        shared = [n for n in sources if n in destinations and step.network in (None, n)]
-        if not shared:
-            where = f"the network {step.network!r}" if step.network else "any network"
-            raise Refused(f"cut {step.tag}: {link.source} and {link.destination} do not share {where}")
-        pairs += [(sources[network], destinations[network]) for network in shared]
-    return list(dict.fromkeys(pairs))
-
-
-def _ports(plan: LabPlan, name: str) -> dict[str, str]:
-    for number, node in enumerate(plan.nodes):
-        if node.name == name:
-            return {interface.network: rtnl.port_name(number, at) for at, interface in enumerate(node.interfaces)}
-    raise Refused(f"this lab has no node {name!r}; it has {', '.join(n.name for n in plan.nodes)}")
 
 
 def question(plan: LabPlan, query: facts.Query) -> dict[str, Any]:
@@ -158,6 +140,8 @@ def question(plan: LabPlan, query: facts.Query) -> dict[str, Any]:
             address, device = _way(plan, query)
             asked = {"kind": "reach", "node": query.source, "address": address, "device": device}
             return {**asked, "timeout_s": query.timeout_s}
+        case facts.CarrierQuery():
+            return shaping.question(plan, query)
         case _:
             return query.model_dump(mode="json")
 
@@ -167,7 +151,7 @@ def _way(plan: LabPlan, query: facts.ReachQuery) -> tuple[str, str | None]:
 
     On the network asked for, else on the first one that both share, else the destination's first address.
     """
-    _ports(plan, query.source), _ports(plan, query.destination)
+    shaping.ports_of(plan, query.source), shaping.ports_of(plan, query.destination)
     devices = {interface.network: interface.device for interface in plan.node(query.source).interfaces}
     interfaces = [i for i in plan.node(query.destination).interfaces if query.network in (None, i.network)]
     if not interfaces:

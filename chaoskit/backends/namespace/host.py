@@ -190,13 +190,14 @@ class LabHost:
             "exec": self._exec,
             "signal": self._signal,
             "netfilter": self._netfilter,
+            "netlink": links.send,
             "power_off": self._power_off,
             "power_on": self._power_on,
             "freeze": self._freeze,
             "thaw": self._thaw,
             **self.supervisor.acts(),
-        }
             **self.files.acts(),
+        }
         began = time.monotonic_ns()
         try:
             answer = await acts[act["act"]](act)
@@ -334,6 +335,8 @@ class LabHost:
         if kind == "netfilter":
             return {"dump": packed(transport.dump(netlink.NETLINK_NETFILTER, unpacked(query["request"])))}
         assert node is not None
+        if kind in links.QUESTIONS:
+            return await links.ask(node, query)
         if kind == "node_state":
             return {"value": node.state}
         if kind == "reach":
@@ -348,11 +351,11 @@ class LabHost:
             return {"value": census.process_state(node, query["process"])}
         if kind == "pid_file":
             return {"number": census.first_integer(node, query["path"])}
+        if kind in (questions := self.files.questions()):
+            return await questions[kind](query)
         if kind == "exec":
             return await self._exec(query)
         raise Refused(f"no such question: {kind!r}")
-        if kind in (questions := self.files.questions()):
-            return await questions[kind](query)
 
     # ---- ending
 

@@ -9,10 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from chaoskit.backends.namespace import state
+from chaoskit.backends.namespace import shaping, state
 from chaoskit.backends.namespace.identity import own_environment
 from chaoskit.backends.namespace.wire import packed
-from chaoskit.linux import nft, rtnl
+from chaoskit.linux import rtnl
 from chaoskit.model import capability as names
 from chaoskit.model.capability import Capability, Survey
 from chaoskit.model.lab import LabSpec
@@ -21,6 +21,7 @@ _TRIAL = "chaoskit.backends.namespace.trial"
 _WITHIN_S = 20.0
 _EVERYTHING = (
     names.NETWORK_CUT,
+    names.NETWORK_LINK,
     names.NODE_POWER,
     names.NODE_FREEZE,
     names.PROCESS_SIGNAL,
@@ -30,6 +31,11 @@ _EVERYTHING = (
     names.PACKAGES_DEBIAN,
     names.USERS_MANY,
 )
+_NETWORK = {
+    names.NETWORK_CUT: "nftables' bridge family: {why}; load nf_tables_bridge (CONFIG_NF_TABLES_BRIDGE) in the kernel",
+    names.NETWORK_LINK: "taking a link down: {why}",
+}
+"""Capability -> what the plan says where the trial fails; `{why}`: the kernel's words."""
 _ALWAYS = (names.NODE_POWER, names.PROCESS_SIGNAL, names.COMMAND_EXEC, names.FILE_EDIT)
 _SETTINGS = (
     ("user/max_user_namespaces", "0", "user namespaces are switched off: sysctl -w user.max_user_namespaces=10000"),
@@ -53,7 +59,8 @@ def take_survey(backend: str, lab: LabSpec) -> Survey:
         found = tuple(Capability(name=name, present=False, reason=reason) for name in _EVERYTHING)
         return Survey(backend=backend, mode=mode, capabilities=found)
     always = tuple(Capability(name=n, present=True) for n in _ALWAYS)
-    found = (*always, _cut(answers["cut"]), _freeze(answers["cgroup"]), _volume(answers.get("volume"), root), _packages(root))
+    always = (*always, *(_network(name, answers[name]) for name in _NETWORK))
+    found = (*always, _freeze(answers["cgroup"]), _volume(answers.get("volume"), root), _packages(root))
     return Survey(backend=backend, mode=mode, capabilities=(*found, _users(answers["users"])))
 
 
@@ -67,7 +74,7 @@ def _tried() -> dict[str, str]:
     request = {
         "directory": str(directory),
         "wires": packed(wires),
-        "cut": packed(nft.cut("trial", [(rtnl.port_name(0, 0), rtnl.port_name(1, 0))])),
+        "network": shaping.trials(),
     }
     try:
         done = subprocess.run(
@@ -101,9 +108,8 @@ def _advice(root: bool) -> str:
     return "run chaoskit as root, or on a kernel that lets users make user namespaces"
 
 
-def _cut(why: str) -> Capability:
-    reason = f"nftables' bridge family: {why}; load nf_tables_bridge (CONFIG_NF_TABLES_BRIDGE) in the kernel" if why else ""
-    return Capability(name=names.NETWORK_CUT, present=not why, reason=reason)
+def _network(name: str, why: str) -> Capability:
+    return Capability(name=name, present=not why, reason=_NETWORK[name].format(why=why) if why else "")
 
 
 def _freeze(why: str) -> Capability:

@@ -15,7 +15,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from chaoskit.backends.namespace import freezer, identity, syscalls, transport
 from chaoskit.backends.namespace.processes import forked
@@ -27,14 +29,15 @@ _PARENT = syscalls.CLONE_NEWNS | syscalls.CLONE_NEWNET | syscalls.CLONE_NEWPID |
 
 
 def main() -> None:
-    """{"wires": batch, "cut": batch} on standard input; {trial: "" or why not} on standard output."""
+    """{"wires": batch, "network": {trial: act}} on standard input; {trial: "" or why not} on standard output."""
     request = json.load(sys.stdin)
     directory = request["directory"]
     trials: dict[str, Callable[[], None]] = {
-        "namespaces": lambda: _namespaces(unpacked(request["wires"]), b""),
-        "cut": lambda: _namespaces(unpacked(request["wires"]), unpacked(request["cut"])),
+        "namespaces": lambda: _namespaces(request["wires"], None),
         "cgroup": lambda: _cgroup(Path(directory)),
     }
+    for name, act in request["network"].items():
+        trials[name] = partial(_namespaces, request["wires"], act)
     if os.geteuid() == 0:
         trials["volume"] = lambda: _volume(directory)
     running = {name: _begun(trial) for name, trial in trials.items()}
@@ -68,22 +71,22 @@ def _outcome(pid: int, reader: int) -> str:
     return text or ("" if code == 0 else f"exit code {code}")
 
 
-def _namespaces(wires: bytes, cut: bytes) -> None:
-    """The namespaces, mounts and links of a lab with one node, and where given a cut."""
+def _namespaces(wires: str, act: dict[str, Any] | None) -> None:
+    """The namespaces, mounts and links of a lab with one node, or where given an act on its network."""
     rootless = os.geteuid() != 0
     if rootless:
         identity.enter_user_namespace()
     syscalls.unshare(_PARENT)
-    pid, reader = _begun(lambda: _inside(wires, cut, rootless))
+    pid, reader = _begun(lambda: _inside(wires, act, rootless))
     why = _outcome(pid, reader)
     if why:
         raise Refused(why)
 
 
-def _inside(wires: bytes, cut: bytes, rootless: bool) -> None:
-    transport.send_batch(netlink.NETLINK_ROUTE, wires)
-    if cut:
-        transport.send_batch(netlink.NETLINK_NETFILTER, cut)
+def _inside(wires: str, act: dict[str, Any] | None, rootless: bool) -> None:
+    transport.send_batch(netlink.NETLINK_ROUTE, unpacked(wires))
+    if act is not None:
+        transport.send_batch(act["family"], unpacked(act["batch"]))
         return
     syscalls.mount("none", "/", flags=syscalls.MS_REC | syscalls.MS_PRIVATE)
     syscalls.mount("proc", "/proc", "proc")

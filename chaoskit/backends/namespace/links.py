@@ -1,0 +1,50 @@
+"""A lab's links from the inside: batches sent on its switch or in a node, and what a node sees of its carrier.
+
+Runs in the holder's loop. Standard library only.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import socket
+import struct
+from collections.abc import Mapping
+from typing import Any
+
+from chaoskit.backends.namespace import transport
+from chaoskit.backends.namespace.node import Node, stream_socket
+from chaoskit.backends.namespace.wire import unpacked
+
+_SIOCGIFFLAGS = 0x8913
+_IFF_UP = 0x1
+_IFF_RUNNING = 0x40
+
+QUESTIONS = ("carrier",)
+
+
+async def send(act: Mapping[str, Any]) -> dict[str, Any]:
+    """Send a ready-made batch on the switch."""
+    transport.send_batch(act["family"], unpacked(act["batch"]), tolerate=act.get("tolerate", ()))
+    return {}
+
+
+async def ask(node: Node, query: Mapping[str, Any]) -> dict[str, Any]:
+    """Answer one of QUESTIONS; fields of a Reading."""
+    return {"value": carrier(node, query["devices"])}
+
+
+def carrier(node: Node, devices: list[str]) -> str:
+    """up | no_carrier | down | partly | off: what the node's own kernel says of these devices."""
+    if not node.init:
+        return "off"
+    with stream_socket(node.init) as inside:
+        seen = {_link_state(inside, device) for device in devices}
+    return seen.pop() if len(seen) == 1 else "partly"
+
+
+def _link_state(inside: socket.socket, device: str) -> str:
+    request = struct.pack("16sH14x", device.encode(), 0)
+    (flags,) = struct.unpack_from("H", fcntl.ioctl(inside, _SIOCGIFFLAGS, request), 16)
+    if not flags & _IFF_UP:
+        return "down"
+    return "up" if flags & _IFF_RUNNING else "no_carrier"

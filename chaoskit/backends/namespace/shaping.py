@@ -1,0 +1,79 @@
+"""From steps on a lab's network, and questions about it, to what the holder carries out. Pure."""
+
+from __future__ import annotations
+
+import errno
+from typing import Any
+
+from chaoskit.backends.namespace.wire import Refused, packed
+from chaoskit.linux import netlink, nft, rtnl
+from chaoskit.model import capability as names
+from chaoskit.model import facts, steps
+from chaoskit.model.lab import InterfacePlan, LabPlan
+
+NetworkStep = steps.SetLink
+NetworkQuery = facts.CarrierQuery
+
+
+def act(plan: LabPlan, step: NetworkStep) -> dict[str, Any]:
+    """What the holder does for a step. Refused where the step names what the lab does not have."""
+    return _set_link(plan, step)
+
+
+def question(plan: LabPlan, query: NetworkQuery) -> dict[str, Any]:
+    """What the holder is asked for a query. Refused where it names what the lab does not have."""
+    devices = [interface.device for _, interface in _interfaces(plan, query.node, query.network)]
+    return {"kind": "carrier", "node": query.node, "devices": devices}
+
+
+def trials() -> dict[str, dict[str, Any]]:
+    """Capability -> an act that shows, in a scratch network with one switch, whether this kernel can do it."""
+    pair = (rtnl.port_name(0, 0), rtnl.port_name(1, 0))
+    switch = rtnl.bridge_index(0)
+    return {
+        names.NETWORK_CUT: {"family": netlink.NETLINK_NETFILTER, "batch": packed(nft.cut("trial", [pair]))},
+        names.NETWORK_LINK: {"family": netlink.NETLINK_ROUTE, "batch": packed(rtnl.batch(rtnl.set_port(switch, up=False)))},
+    }
+
+
+def ports_of(plan: LabPlan, name: str) -> dict[str, str]:
+    """Network -> the switch port of this node. Refused where there is no such node."""
+    for number, node in enumerate(plan.nodes):
+        if node.name == name:
+            return {interface.network: rtnl.port_name(number, at) for at, interface in enumerate(node.interfaces)}
+    raise Refused(f"this lab has no node {name!r}; it has {', '.join(n.name for n in plan.nodes)}")
+
+
+def cut_pairs(plan: LabPlan, step: steps.CutLinks) -> list[nft.PortPair]:
+    """The (incoming, outgoing) switch ports of the step's directed links. Refused where two nodes share no network."""
+    pairs: list[nft.PortPair] = []
+    for link in step.links:
+        sources, destinations = ports_of(plan, link.source), ports_of(plan, link.destination)
+        shared = [n for n in sources if n in destinations and step.network in (None, n)]
+        if not shared:
+            where = f"the network {step.network!r}" if step.network else "any network"
+            raise Refused(f"cut {step.tag}: {link.source} and {link.destination} do not share {where}")
+        pairs += [(sources[name], destinations[name]) for name in shared]
+    return list(dict.fromkeys(pairs))
+
+
+def _interfaces(plan: LabPlan, name: str, network: str | None) -> list[tuple[int, InterfacePlan]]:
+    """(index of the switch port, interface) of a node, on one network or all."""
+    ports_of(plan, name)
+    number = next(at for at, node in enumerate(plan.nodes) if node.name == name)
+    found = [
+        (rtnl.port_index(number, at), interface)
+        for at, interface in enumerate(plan.nodes[number].interfaces)
+        if network in (None, interface.network)
+    ]
+    if not found:
+        raise Refused(f"{name} is not on {f'the network {network!r}' if network else 'any network'}")
+    return found
+
+
+def _set_link(plan: LabPlan, step: steps.SetLink) -> dict[str, Any]:
+    ports = [port for port, _ in _interfaces(plan, step.node, step.network)]
+    batch = rtnl.batch(*(rtnl.set_port(port, up=step.up) for port in ports))
+    # a node that is off has no ports; its next boot makes them anew, with carrier
+    tolerate = [errno.ENODEV] if step.up else []
+    return {"act": "netlink", "family": netlink.NETLINK_ROUTE, "batch": packed(batch), "tolerate": tolerate}

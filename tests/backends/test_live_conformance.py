@@ -1,0 +1,155 @@
+"""Every registered fault on a real lab: not seen before, seen in force, gone after healing, and nothing left behind."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from typing import Any
+
+import pytest
+
+from chaoskit.backends.namespace.lab import NamespaceLab
+from chaoskit.backends.namespace.state import processes_of
+from chaoskit.engine.injecting import GONE_WITHIN_S, seen_within
+from chaoskit.engine.scene import LiveScene
+from chaoskit.model.capability import Survey
+from chaoskit.model.experiment import Action
+from chaoskit.model.facts import Check, ServiceQuery
+from chaoskit.model.steps import STEP, Exec, Step
+from chaoskit.ports.clock import Clock
+from chaoskit.ports.fault import Fault
+
+from . import plans
+
+pytestmark = pytest.mark.lab
+
+FAULTS: dict[str, type[Fault]] = {point.name: point.load() for point in entry_points(group="chaoskit.faults")}
+NODES = ("n0", "n1", "n2")
+PORT = 8000
+FITTED: dict[str, Any] = {"process": {"service": "web"}, "service": "web", "ports": (PORT,), "volume": "data"}
+"""Parameters of the faults' own examples that name what this lab has not."""
+
+STATE = """
+import subprocess
+for command in ("ip -o link", "ip -o addr", "ip route show table all", "ip -6 route show table all", "ip rule", "tc qdisc show"):
+    print(subprocess.run(command.split(), capture_output=True, text=True, check=True).stdout)
+import struct
+from chaoskit.backends.namespace import transport
+from chaoskit.linux import netlink
+for what, number in (("table", 1), ("chain", 4), ("rule", 7)):
+    request = struct.pack("=IHHIIBBH", 20, 10 << 8 | number, 0x301, 1, 0, 0, 0, 0)
+    for message in netlink.messages(transport.dump(netlink.NETLINK_NETFILTER, request)):
+        if message.type != netlink.NLMSG_DONE:
+            print(what, message.payload[:1].hex(), message.payload[4:])  # bytes 2 and 3 number the generation
+"""
+
+
+class WallClock(Clock):
+    def monotonic_ns(self) -> int:
+        return time.monotonic_ns()
+
+    def wall_ns(self) -> int:
+        return time.time_ns()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
+def fitted(kind: type[Fault]) -> Fault:
+    given = dict(Action.model_validate(kind.EXAMPLE).parameters)
+    return kind.model_validate(given | {name: value for name, value in FITTED.items() if name in given})
+
+
+def scene(lab: NamespaceLab) -> LiveScene:
+    return LiveScene(lab, lambda role: ("n0",) if role == "primary" else ("n1",), random.Random(1))
+
+
+def holds(lab: NamespaceLab, checks: tuple[Check, ...], side: str, within_s: float) -> tuple[bool, list[dict[str, Any]]]:
+    return seen_within(lab, checks, lambda c: getattr(c, side), within_s, WallClock(), nothing_is=side == "healed")
+
+
+def perform(lab: NamespaceLab, steps: tuple[Step, ...]) -> None:
+    for step in steps:
+        lab.perform(STEP.validate_json(STEP.dump_json(step)))
+
+
+def switch_of(lab: NamespaceLab) -> str:
+    """The network namespace of the lab's switch: the one that holds its first port."""
+    for pid in processes_of(lab.lab_id):
+        path = f"/proc/{pid}/ns/net"
+        shown = subprocess.run(["nsenter", f"--net={path}", "ip", "-o", "link"], capture_output=True, text=True, check=False)
+        if " n0e0@" in shown.stdout:
+            return path
+    raise AssertionError("no process of the lab is in its switch's network")
+
+
+def network_state(lab: NamespaceLab) -> dict[str, str]:
+    """Links, addresses, routes, qdiscs and nftables rules of every node and of the switch."""
+    command = (sys.executable, "-c", STATE)
+    seen = {node: lab.perform(Exec(node=node, argv=command, timeout_s=20.0)).output for node in NODES}
+    inside = ["nsenter", f"--net={switch_of(lab)}", *command]
+    seen["switch"] = subprocess.run(inside, capture_output=True, text=True, check=True).stdout
+    return {where: "\n".join(sorted(line.strip() for line in text.splitlines())) for where, text in seen.items()}
+
+
+def settled(question: Callable[[], Any], wanted: Any, within_s: float = 10.0) -> Any:
+    """A rebooted node's kernel takes a while to have its IPv6 addresses again."""
+    deadline = time.monotonic() + within_s
+    while (answer := question()) != wanted and time.monotonic() < deadline:
+        time.sleep(0.2)
+    return answer
+
+
+def changes(before: dict[str, str], after: dict[str, str]) -> list[str]:
+    """Lines that are new, or gone."""
+    return [
+        f"{where}: {line}"
+        for where in before
+        for line in difflib.ndiff(before[where].splitlines(), after[where].splitlines())
+        if line[0] in "+-"
+    ]
+
+
+def at_rest(lab: NamespaceLab) -> dict[str, str]:
+    """The network's state once duplicate address detection is over everywhere."""
+    deadline = time.monotonic() + 10.0
+    while "tentative" in "".join((state := network_state(lab)).values()):
+        assert time.monotonic() < deadline, "the lab's network never comes to rest"
+        time.sleep(0.2)
+    return state
+
+
+@pytest.mark.parametrize("name", sorted(FAULTS))
+def test_it_bites_and_heals_and_leaves_nothing(name: str, up: Callable[..., NamespaceLab], survey: Survey) -> None:
+    fault = fitted(FAULTS[name])
+    lacking = [n.capability for n in fault.needs() if n.required and not survey.has(n.capability)]
+    if lacking:
+        pytest.skip("; ".join(f"{capability}: {survey.reason(capability)}" for capability in lacking))
+    if os.geteuid() != 0:
+        pytest.skip("looking at the switch from outside needs root")
+    nodes = [plans.node(node, at, services=(plans.web(),), volumes=plans.volume()) for at, node in enumerate(NODES)]
+    lab = up(plans.plan(*nodes).model_copy(update={"clients": ("n2",)}))
+    before = at_rest(lab)
+    facts = fault.prepare(scene(lab), ("n0",), "tag")
+    checks = fault.effect(facts)
+    perform(lab, fault.heal(facts))
+    assert changes(before, network_state(lab)) == [], "healing without injecting changed something"
+    assert not holds(lab, checks, "in_force", 0.0)[0], "the evidence is there before anything was done"
+    perform(lab, fault.inject(facts))
+    seen, evidence = holds(lab, checks, "in_force", 5.0)
+    print(name, "in force:", evidence)
+    assert seen, evidence
+    perform(lab, fault.heal(facts))
+    gone, evidence = holds(lab, checks, "healed", GONE_WITHIN_S)
+    print(name, "healed:", evidence)
+    assert gone, evidence
+    perform(lab, fault.heal(facts))
+    assert settled(lambda: changes(before, network_state(lab)), []) == []
+    running = {node: lab.read(ServiceQuery(node=node, service="web")).value for node in NODES}
+    assert running == dict.fromkeys(NODES, "running")
