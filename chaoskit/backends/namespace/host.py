@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from chaoskit.backends.namespace import asking, census, freezer, syscalls, transport
+from chaoskit.backends.namespace import asking, census, freezer, links, syscalls, transport
 from chaoskit.backends.namespace.files import Files
 from chaoskit.backends.namespace.node import Node, start_building
 from chaoskit.backends.namespace.processes import Json, Nursery
@@ -190,6 +190,7 @@ class LabHost:
             "exec": self._exec,
             "signal": self._signal,
             "netfilter": self._netfilter,
+            "netlink": links.send,
             "power_off": self._power_off,
             "power_on": self._power_on,
             "freeze": self._freeze,
@@ -334,6 +335,8 @@ class LabHost:
         if kind == "netfilter":
             return {"dump": packed(transport.dump(netlink.NETLINK_NETFILTER, unpacked(query["request"])))}
         assert node is not None
+        if kind in links.QUESTIONS:
+            return await links.ask(node, query)
         if kind == "node_state":
             return {"value": node.state}
         if kind == "reach":
