@@ -5,6 +5,27 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+RESERVE_FILE = ".reserve"
+RESERVE_BYTES = 2 << 20
+
+
+def keep_reserve(directory: Path) -> None:
+    """Set space aside, so that the end of a run can be written down on a disk that filled up. OSError where there is none."""
+    handle = os.open(directory / RESERVE_FILE, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.posix_fallocate(handle, 0, RESERVE_BYTES)
+    finally:
+        os.close(handle)
+
+
+def use_reserve(directory: Path) -> bool:
+    """Give the space back; whether there was any."""
+    try:
+        (directory / RESERVE_FILE).unlink()
+    except OSError:
+        return False
+    return True
+
 
 def append_line(path: Path, line: bytes, *, sync: bool = False) -> None:
     """Append `line` and its newline, all or nothing; `sync`: on the disk before this returns. OSError where it could not be kept.

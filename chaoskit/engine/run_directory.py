@@ -6,10 +6,11 @@ import json
 import os
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from chaoskit.engine.appending import append_line
+from chaoskit.engine.appending import append_line, keep_reserve, use_reserve
 from chaoskit.engine.clock import iso_utc
 from chaoskit.linux import procfs
 from chaoskit.model.errors import InputError, Problem, RecordingFailed
@@ -47,6 +48,7 @@ class RunDirectory:
                 raise InputError([problem])
             run.spool.mkdir()
             run.logs.mkdir()
+            keep_reserve(path)
         except OSError as error:
             problem = Problem(message=f"the run directory cannot be made: {error.strerror}", value=str(path))
             raise InputError([problem]) from error
@@ -63,6 +65,7 @@ class RunDirectory:
 
     def release(self) -> None:
         """The run has ended and was judged, or cannot be; nobody owns it any more."""
+        use_reserve(self.path)
         (self.path / OWNER_FILE).unlink(missing_ok=True)
 
     def write_text(self, name: str, text: str, *, private: bool = False) -> None:
@@ -128,6 +131,9 @@ class EventLog:
             self._write(event.model_dump_json())
         except OSError as error:
             self.failure = self.failure or RecordingFailed(f"{self._path} could not be written: {error.strerror}")
+            if use_reserve(self._path.parent):
+                with suppress(OSError):
+                    self._write(event.model_dump_json())
             if not self.healing:
                 raise self.failure from error
 

@@ -87,6 +87,8 @@ def run_plan(
 def _end(events: EventLog, incomplete: str | None) -> None:
     events.trial = None
     events.healing = True
+    if events.failure is not None:
+        incomplete = incomplete or incompleteness(events.failure)
     data: dict[str, Any] = {} if incomplete is None else {"incomplete": incomplete}
     events.add("run.ended", **data)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from chaoskit.engine.appending import append_line
+from chaoskit.engine.appending import append_line, use_reserve
 from chaoskit.engine.clock import iso_utc
 from chaoskit.model.errors import RecordingFailed
 from chaoskit.model.result import UndoSummary
@@ -49,7 +49,13 @@ class UndoJournal:
     def _append(self, line: JournalLine) -> None:
         try:
             is_new = not self._path.exists()
-            append_line(self._path, line.model_dump_json().encode(), sync=True)
+            data = line.model_dump_json().encode()
+            try:
+                append_line(self._path, data, sync=True)
+            except OSError:
+                if not use_reserve(self._path.parent):
+                    raise
+                append_line(self._path, data, sync=True)
             if is_new:
                 _fsync_directory(self._path.parent)
         except OSError as error:
