@@ -56,7 +56,7 @@ def experiment_file(result: Result) -> str:
     return "/".join(parts[len(parts) - 1 - parts[::-1].index("experiments") :])
 
 
-def main(places: list[str]) -> None:
+def main(places: list[str], root: Path = ROOT) -> None:
     if not places:
         raise SystemExit(__doc__)
     results = []
@@ -71,7 +71,7 @@ def main(places: list[str]) -> None:
         key = (experiment_file(result), result.lab.mode, machine(result))
         grouped[result.lab.name][key] += [measured_trial(t) for t in result.trials]
     for lab, entries in grouped.items():
-        folder = ROOT / "labs" / lab
+        folder = root / "labs" / lab
         made = {k: MeasuredExperiment(experiment=k[0], mode=k[1], machine=k[2], trials=tuple(t)) for k, t in entries.items()}
         kept = [m for m in measured_experiments(folder) if (m.experiment, m.mode, m.machine) not in made]
         whole = sorted([*kept, *made.values()], key=lambda m: (m.experiment, m.mode, m.machine))

@@ -16,7 +16,9 @@ from chaoskit.model.capability import Survey
 from chaoskit.surfaces import measured, reference
 from chaoskit.surfaces.catalogue import EXAMPLE_LAB
 from chaoskit.surfaces.installed import Installed
+from tests.benchmarks import collect_measured
 from tests.docs.blocks import ROOT
+from tests.reporting.recorded_runs import Shape, write_run
 
 REGISTRY = Registry()
 
@@ -114,3 +116,23 @@ def test_measured_trials_are_never_more_than_they_are(tmp_path: Path) -> None:
         assert f"| 18.00 s to 26.00 s | {expected} | 0 of 10 | passed | root |" in made["measured.patroni"]
     (lab / "measured.json").unlink()
     assert "not measured yet" in measured.blocks(tmp_path)["measured.patroni"]
+
+
+def test_measured_figures_come_from_recorded_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shapes = {"a": Shape(lost=60), "b": Shape(recovers=False), "c": Shape(verified=False)}
+    for name, shape in shapes.items():
+        write_run(tmp_path / "reports" / name, shape)
+    (tmp_path / "reports" / "d").mkdir()
+    result = json.loads((tmp_path / "reports/a/result.json").read_text(encoding="utf-8"))
+    (tmp_path / "labs" / result["lab"]["name"]).mkdir(parents=True)
+    collect_measured.main([str(p) for p in sorted((tmp_path / "reports").iterdir())], tmp_path)
+    assert "d has no result.json" in capsys.readouterr().err
+    (entry,) = measured.measured_experiments(tmp_path / "labs" / result["lab"]["name"])
+    assert entry.experiment.startswith("experiments/")
+    assert [t.verdict for t in entry.trials] == ["failed", "failed", "unknown"]
+    lost, never, unverified = entry.trials
+    worst = max(c["rto"]["high"] for c in result["trials"][0]["clients"].values() if c["client_class"] == "fresh")
+    assert (lost.lost, lost.rto_high_s) == (60, worst)
+    assert never.rto_low_s is not None
+    assert never.rto_high_s is None
+    assert (unverified.rto_low_s, unverified.rto_high_s) == (None, None), "an invalid figure is no figure"
