@@ -22,9 +22,11 @@ _BATCH_BEGIN = 0x10
 _BATCH_END = 0x11
 _NEWTABLE, _DELTABLE, _NEWCHAIN, _NEWRULE, _GETRULE = 0, 2, 3, 6, 7
 _HOOK_FORWARD = 2
+_HOOK_PREROUTING = 0
 _PRIORITY = -300
 _IFNAMSIZ = 16
-_CHAIN = "forward"
+_CHAIN = "chaos"
+_TCP, _UDP = 6, 17
 
 PortPair = tuple[str | None, str | None]
 """(the port frames come in by, the port they would leave by); None: any."""
@@ -43,15 +45,47 @@ def cut(tag: str, pairs: Iterable[PortPair]) -> bytes:
 
     It replaces a cut of the same tag (the table is added, deleted and added within the transaction).
     """
-    name = table_name(tag)
+    rules = [
+        [*_port_is("IIFNAME", came_in), *_port_is("OIFNAME", would_leave), *_counted_drop()] for came_in, would_leave in pairs
+    ]
+    return _replaced(table_name(tag), _HOOK_FORWARD, rules)
+
+
+def block(tag: str, pairs: Iterable[PortPair], tcp: Sequence[int], udp: Sequence[int]) -> bytes:
+    """One transaction: drop, and count, every packet to these ports from the first switch port of a pair to the second."""
+    rules = [
+        [*_port_is("IIFNAME", came_in), *_port_is("OIFNAME", would_leave), *_to_port(protocol, number), *_counted_drop()]
+        for came_in, would_leave in pairs
+        for protocol, number in _numbered(tcp, udp)
+    ]
+    return _replaced(table_name(tag), _HOOK_FORWARD, rules)
+
+
+def reject(tag: str, pairs: Iterable[tuple[str, str]], tcp: Sequence[int], udp: Sequence[int]) -> bytes:
+    """One transaction: answer every packet to these ports with a TCP reset or an ICMP port unreachable, and drop and count it.
+
+    A pair is a switch port and the hardware address its frames are for: the bridge family rejects before it has chosen the way.
+    """
+    rules = [
+        [*_port_is("IIFNAME", came_in), *_for_hardware(address), *_to_port(protocol, number), _counter(), _rejection(protocol)]
+        for came_in, address in pairs
+        for protocol, number in _numbered(tcp, udp)
+    ]
+    return _replaced(table_name(tag), _HOOK_PREROUTING, rules)
+
+
+def _numbered(tcp: Sequence[int], udp: Sequence[int]) -> list[tuple[int, int]]:
+    return [*((_TCP, number) for number in tcp), *((_UDP, number) for number in udp)]
+
+
+def _replaced(name: str, hook: int, rules: Iterable[list[dict[str, Any]]]) -> bytes:
     body = [
         _table(_NEWTABLE, name, NLM_F_CREATE),
         _table(_DELTABLE, name, 0),
         _table(_NEWTABLE, name, NLM_F_CREATE),
-        _chain(name),
+        _chain(name, hook),
     ]
-    body += [_rule(name, came_in, would_leave) for came_in, would_leave in pairs]
-    return _transaction(body)
+    return _transaction([*body, *(_rule(name, expressions) for expressions in rules)])
 
 
 def silence(tag: str, ports: Iterable[str]) -> bytes:
@@ -96,9 +130,9 @@ def _table(kind: int, name: str, flags: int) -> tuple[Any, int, int]:
     return message, kind, flags
 
 
-def _chain(table: str) -> tuple[Any, int, int]:
+def _chain(table: str, number: int) -> tuple[Any, int, int]:
     message = nft_chain_msg()
-    hook = {"attrs": [("NFTA_HOOK_HOOKNUM", _HOOK_FORWARD), ("NFTA_HOOK_PRIORITY", _PRIORITY)]}
+    hook = {"attrs": [("NFTA_HOOK_HOOKNUM", number), ("NFTA_HOOK_PRIORITY", _PRIORITY)]}
     message["attrs"] = [
         ("NFTA_CHAIN_TABLE", table),
         ("NFTA_CHAIN_NAME", _CHAIN),
@@ -109,14 +143,7 @@ def _chain(table: str) -> tuple[Any, int, int]:
     return message, _NEWCHAIN, NLM_F_CREATE
 
 
-def _rule(table: str, came_in: str | None, would_leave: str | None) -> tuple[Any, int, int]:
-    drop = {"attrs": [("NFTA_DATA_VERDICT", {"attrs": [("NFTA_VERDICT_CODE", 0)]})]}
-    expressions = [
-        *_port_is("IIFNAME", came_in),
-        *_port_is("OIFNAME", would_leave),
-        _expression("counter", [("NFTA_COUNTER_BYTES", 0), ("NFTA_COUNTER_PACKETS", 0)]),
-        _expression("immediate", [("NFTA_IMMEDIATE_DREG", 0), ("NFTA_IMMEDIATE_DATA", drop)]),
-    ]
+def _rule(table: str, expressions: list[dict[str, Any]]) -> tuple[Any, int, int]:
     message = nft_rule_msg()
     message["attrs"] = [
         ("NFTA_RULE_TABLE", table),
@@ -137,11 +164,53 @@ def _port_is(key: str, port: str | None) -> list[dict[str, Any]]:
         raise ValueError(f"port name {port!r} is longer than {_IFNAMSIZ - 1} bytes")
     return [
         _expression("meta", [("NFTA_META_KEY", _META_KEYS[key]), ("NFTA_META_DREG", 1)]),
-        _expression(
-            "cmp",
-            [("NFTA_CMP_SREG", 1), ("NFTA_CMP_OP", 0), ("NFTA_CMP_DATA", {"attrs": [("NFTA_DATA_VALUE", name)]})],
-        ),
+        _compared(_EQUAL, name),
     ]
+
+
+_EQUAL = 0
+_META_L4PROTO = 16
+_LINK_HEADER, _TRANSPORT_HEADER = 0, 2
+_REJECT_TCP_RESET, _REJECT_ICMPX = 1, 2
+_PORT_UNREACHABLE = 1
+
+
+def _to_port(protocol: int, number: int) -> list[dict[str, Any]]:
+    return [
+        _expression("meta", [("NFTA_META_KEY", _META_L4PROTO), ("NFTA_META_DREG", 1)]),
+        _compared(_EQUAL, bytes([protocol])),
+        _loaded(_TRANSPORT_HEADER, 2, 2),
+        _compared(_EQUAL, number.to_bytes(2, "big")),
+    ]
+
+
+def _for_hardware(address: str) -> list[dict[str, Any]]:
+    return [_loaded(_LINK_HEADER, 0, 6), _compared(_EQUAL, bytes.fromhex(address.replace(":", "")))]
+
+
+def _loaded(base: int, offset: int, length: int) -> dict[str, Any]:
+    place = [("NFTA_PAYLOAD_BASE", base), ("NFTA_PAYLOAD_OFFSET", offset), ("NFTA_PAYLOAD_LEN", length)]
+    return _expression("payload", [("NFTA_PAYLOAD_DREG", 1), *place])
+
+
+def _compared(how: int, value: bytes) -> dict[str, Any]:
+    data = {"attrs": [("NFTA_DATA_VALUE", value)]}
+    return _expression("cmp", [("NFTA_CMP_SREG", 1), ("NFTA_CMP_OP", how), ("NFTA_CMP_DATA", data)])
+
+
+def _counter() -> dict[str, Any]:
+    return _expression("counter", [("NFTA_COUNTER_BYTES", 0), ("NFTA_COUNTER_PACKETS", 0)])
+
+
+def _counted_drop() -> list[dict[str, Any]]:
+    drop = {"attrs": [("NFTA_DATA_VERDICT", {"attrs": [("NFTA_VERDICT_CODE", 0)]})]}
+    return [_counter(), _expression("immediate", [("NFTA_IMMEDIATE_DREG", 0), ("NFTA_IMMEDIATE_DATA", drop)])]
+
+
+def _rejection(protocol: int) -> dict[str, Any]:
+    if protocol == _TCP:
+        return _expression("reject", [("NFTA_REJECT_TYPE", _REJECT_TCP_RESET)])
+    return _expression("reject", [("NFTA_REJECT_TYPE", _REJECT_ICMPX), ("NFTA_REJECT_ICMP_CODE", _PORT_UNREACHABLE)])
 
 
 def _expression(name: str, attributes: Sequence[tuple[str, Any]]) -> dict[str, Any]:

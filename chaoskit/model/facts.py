@@ -42,16 +42,17 @@ class ServiceQuery(Record):
 
 
 class ReachQuery(Record):
-    """Send a fresh probe from one node's network to another's address.
+    """Send a fresh probe from one node's network to another's address, or a fresh TCP connection to one of its ports.
 
-    -> reading value: "answered" (any reply, a refusal included) | "silent" (none within the time) | "unreachable"
-    (the sender's own kernel knows no way) | "source_off" (there is no sender).
+    -> reading value: "answered" (any reply; on a port, a connection) | "refused" (by a port) | "silent" (none within the
+    time) | "unreachable" (the sender's own kernel knows no way) | "source_off" (there is no sender).
     """
 
     kind: Literal["reach"] = "reach"
     source: str
     destination: str
     network: str | None = None
+    tcp_port: int | None = None
     timeout_s: float = 0.3
 
 
@@ -98,6 +99,19 @@ class FileQuery(Record):
     """Absolute; symbolic links are followed."""
 
 
+class VolumeQuery(Record):
+    """Write to a volume from inside its node, and flush.
+
+    -> reading value: "works" | "eio" | "hangs" (not done in time) | "read_only" | "full" | "off"; number: bytes free.
+    """
+
+    kind: Literal["volume"] = "volume"
+    node: str
+    volume: str
+    write_bytes: int = Field(default=4096, ge=1)
+    timeout_s: float = Field(default=2.0, le=8)
+
+
 Query = Annotated[
     NodeStateQuery
     | ProcessesQuery
@@ -108,6 +122,7 @@ Query = Annotated[
     | PidFileQuery
     | ExecQuery
     | FileQuery
+    | VolumeQuery
     | CarrierQuery,
     Field(discriminator="kind"),
 ]

@@ -64,10 +64,28 @@ class CutLinks(Record):
 
 
 class JoinLinks(Record):
-    """Undo the cut of this tag. Nothing happens where there is none."""
+    """Undo the cut or block of this tag. Nothing happens where there is none."""
 
     kind: Literal["join_links"] = "join_links"
     tag: str
+
+
+class BlockPorts(Record):
+    """Drop or reject packets to these TCP and UDP ports on these directed links, in one atomic act, on the lab's switches.
+
+    Established connections are hit as well; the answers that come from the ports are not.
+    """
+
+    kind: Literal["block_ports"] = "block_ports"
+    tag: str
+    """Names this block; `JoinLinks` with the same tag undoes exactly it."""
+    links: tuple[Link, ...]
+    tcp: tuple[int, ...] = ()
+    udp: tuple[int, ...] = ()
+    reject: bool = False
+    """True: the sender is told at once (TCP reset, ICMP port unreachable). Needs the capability `network.reject`."""
+    network: str | None = None
+    """One network of the lab, or None for all that the two nodes share."""
 
 
 class SetLink(Record):
@@ -155,6 +173,26 @@ class RemoveFile(Record):
     path: str
 
 
+class FailVolume(Record):
+    """Make a volume of a running node fail. Refused where it fails already."""
+
+    kind: Literal["fail_volume"] = "fail_volume"
+    node: str
+    volume: str
+    how: Literal["lost", "hang", "read_only", "full"]
+    """`lost`: I/O errors, unflushed data gone; `hang`: writes wait; `full`: `free_bytes` are left."""
+    free_bytes: int = 0
+
+
+class RestoreVolume(Record):
+    """Let a volume work again. Nothing where it does. One that was lost or read-only is mounted anew, for which the node's
+    processes that still hold it are ended."""
+
+    kind: Literal["restore_volume"] = "restore_volume"
+    node: str
+    volume: str
+
+
 Step = Annotated[
     Exec
     | Signal
@@ -168,7 +206,10 @@ Step = Annotated[
     | StopService
     | WriteFile
     | RemoveFile
-    | SetLink,
+    | FailVolume
+    | RestoreVolume
+    | SetLink
+    | BlockPorts,
     Field(discriminator="kind"),
 ]
 

@@ -25,6 +25,7 @@ FAULTS: dict[str, type[Fault]] = {point.name: point.load() for point in entry_po
 STEP_NEEDS = {
     "cut_links": "network.cut",
     "set_link": "network.link",
+    "block_ports": "network.ports",
     "power_off": "node.power",
     "freeze": "node.freeze",
     "signal": "process.signal",
@@ -32,6 +33,7 @@ STEP_NEEDS = {
     "stop_service": "process.signal",
     "write_file": "file.edit",
     "remove_file": "file.edit",
+    "fail_volume": "volume.fail",
 }
 """A step of this kind cannot be performed without this capability."""
 
@@ -72,11 +74,13 @@ def state(lab: SimulatedLab) -> tuple[object, ...]:
     unplugged = frozenset(c.unplugged)
     return (
         unplugged,
+        dict(c.blocks),
         frozenset(c.off),
         frozenset(c.frozen),
         {k: frozenset(v) for k, v in c.cuts.items()},
         frozenset(c.stopped),
         c.file("db1", "/etc/hosts"),
+        tuple(c.volumes.items()),
         running,
     )
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from chaoskit.model.facts import ProcessInfo
 from chaoskit.model.files import FileState
+from chaoskit.model.steps import BlockPorts, Link
 
 SERVICE_PID = 100
 
@@ -26,6 +27,7 @@ class SimulatedCluster:
     off: set[str] = field(default_factory=set)
     frozen: set[str] = field(default_factory=set)
     cuts: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
+    blocks: dict[str, BlockPorts] = field(default_factory=dict)
     unplugged: set[str] = field(default_factory=set)
     """Nodes without carrier."""
     stopped: set[tuple[str, int]] = field(default_factory=set)
@@ -33,6 +35,8 @@ class SimulatedCluster:
     boots: dict[str, int] = field(default_factory=dict)
     ledger: dict[str, int] = field(default_factory=dict)
     """token -> when it was acknowledged, ns."""
+    volumes: dict[tuple[str, str], str] = field(default_factory=dict)
+    """Those that do not work, and how a write to them ends."""
     files: dict[tuple[str, str], FileState | None] = field(default_factory=dict)
     """What was written, or removed; every other file is there and lists two hosts."""
     _lost_since_ns: int | None = None
@@ -50,6 +54,17 @@ class SimulatedCluster:
         if {source, destination} & (self.off | self.unplugged):
             return False
         return not (self.is_cut(source, destination) or self.is_cut(destination, source))
+
+    def probed(self, source: str, destination: str, tcp_port: int | None) -> str:
+        """What a probe shows: answered | refused | silent. Members listen on the service's port."""
+        if not self.reaches(source, destination):
+            return "silent"
+        if tcp_port is None:
+            return "answered"
+        for block in self.blocks.values():
+            if Link(source=source, destination=destination) in block.links and tcp_port in block.tcp:
+                return "refused" if block.reject else "silent"
+        return "answered" if any(tcp_port in process.listens for process in self.processes(destination)) else "refused"
 
     def _works(self, node: str) -> bool:
         service_runs = (node, self.pid(node)) not in self.stopped and self.pid(node) != 0

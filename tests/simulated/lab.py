@@ -24,18 +24,22 @@ from chaoskit.model.facts import (
     ReachQuery,
     Reading,
     ServiceQuery,
+    VolumeQuery,
 )
 from chaoskit.model.history import SAMPLES_DDL, Event
 from chaoskit.model.lab import LabPlan, LabSpec
 from chaoskit.model.steps import (
+    BlockPorts,
     CutLinks,
     Exec,
+    FailVolume,
     Freeze,
     JoinLinks,
     Performed,
     PowerOff,
     PowerOn,
     RemoveFile,
+    RestoreVolume,
     SetLink,
     Signal,
     StartService,
@@ -52,11 +56,14 @@ from tests.simulated.cluster import SERVICE_PID, SimulatedCluster
 ALL_CAPABILITIES = (
     capability.NETWORK_CUT,
     capability.NETWORK_LINK,
+    capability.NETWORK_PORTS,
+    capability.NETWORK_REJECT,
     capability.NODE_POWER,
     capability.NODE_FREEZE,
     capability.PROCESS_SIGNAL,
     capability.COMMAND_EXEC,
     capability.FILE_EDIT,
+    capability.VOLUME_FAIL,
     capability.VOLUME_LOSE_UNSYNCED,
 )
 
@@ -89,28 +96,41 @@ class SimulatedLab:
     def _do(self, step: Step) -> None:
         c = self.cluster
         match step:
-            case CutLinks():
-                c.cuts[step.tag] = {(link.source, link.destination) for link in step.links}
-            case JoinLinks():
-                c.cuts.pop(step.tag, None)
-            case SetLink():
-                (c.unplugged.discard if step.up else c.unplugged.add)(step.node)
+            case CutLinks() | JoinLinks() | BlockPorts() | SetLink():
+                self._change_network(step)
             case Signal():
                 for process in step.processes:
                     self._signal(step.node, process.pid, process.start_ticks, step.signal)
             case Exec():
                 (self.files.add if step.argv[0] == "touch" else self.files.discard)(f"{step.node}:{step.argv[-1]}")
-            case StartService():
-                if step.node in c.off:
-                    raise StepFailed(f"{step.node} is off")
-                if c.pid(step.node) == 0:
-                    c.pids[step.node] = SERVICE_PID + 1
-            case WriteFile() | RemoveFile():
+            case StartService() | StopService():
+                self._change_service(step)
+            case WriteFile() | RemoveFile() | FailVolume() | RestoreVolume():
                 self._change_disk(step)
-            case StopService():
-                c.pids[step.node] = 0
             case _:
                 self._change_power(step)
+
+    def _change_network(self, step: Step) -> None:
+        c = self.cluster
+        match step:
+            case CutLinks():
+                c.cuts[step.tag] = {(link.source, link.destination) for link in step.links}
+            case JoinLinks():
+                c.cuts.pop(step.tag, None)
+                c.blocks.pop(step.tag, None)
+            case BlockPorts():
+                c.blocks[step.tag] = step
+            case SetLink():
+                (c.unplugged.discard if step.up else c.unplugged.add)(step.node)
+
+    def _change_service(self, step: StartService | StopService) -> None:
+        c = self.cluster
+        if isinstance(step, StopService):
+            c.pids[step.node] = 0
+        elif step.node in c.off:
+            raise StepFailed(f"{step.node} is off")
+        elif c.pid(step.node) == 0:
+            c.pids[step.node] = SERVICE_PID + 1
 
     def _change_power(self, step: Step) -> None:
         c = self.cluster
@@ -134,6 +154,10 @@ class SimulatedLab:
                 c.files[step.node, step.file.path] = step.file
             case RemoveFile():
                 c.files[step.node, step.path] = None
+            case FailVolume():
+                c.volumes[step.node, step.volume] = {"lost": "eio", "hang": "hangs"}.get(step.how, step.how)
+            case RestoreVolume():
+                c.volumes.pop((step.node, step.volume), None)
 
     def _signal(self, node: str, pid: int, start_ticks: int, name: str) -> None:
         c = self.cluster
@@ -153,13 +177,8 @@ class SimulatedLab:
         if isinstance(query, NodeStateQuery):
             state = "off" if query.node in c.off else "frozen" if query.node in c.frozen else "up"
             return Reading(value=state, at_ns=at_ns)
-        if isinstance(query, ReachQuery):
-            if query.source in c.off:
-                return Reading(value="source_off", at_ns=at_ns)
-            return Reading(value="answered" if c.reaches(query.source, query.destination) else "silent", at_ns=at_ns)
-        if isinstance(query, CarrierQuery):
-            state = "off" if query.node in c.off else "no_carrier" if query.node in c.unplugged else "up"
-            return Reading(value=state, at_ns=at_ns)
+        if isinstance(query, ReachQuery | CarrierQuery):
+            return self._read_network(query, at_ns)
         if isinstance(query, ProcessesQuery):
             return Reading(processes=c.processes(query.node), at_ns=at_ns)
         if isinstance(query, ProcessStateQuery):
@@ -171,11 +190,25 @@ class SimulatedLab:
             return Reading(number=float(len(c.cuts.get(query.tag, ()))), at_ns=at_ns)
         if isinstance(query, PidFileQuery):
             return Reading(number=float(c.pid(query.node)), at_ns=at_ns)
-        if isinstance(query, FileQuery):
-            file = c.file(query.node, query.path)
-            return Reading(file=file, value="absent" if file is None else file.fingerprint, at_ns=at_ns)
+        if isinstance(query, VolumeQuery | FileQuery):
+            return self._read_disk(query, at_ns)
         assert isinstance(query, ExecQuery)
         return Reading(number=float(f"{query.node}:{query.argv[-1]}" not in self.files), at_ns=at_ns)
+
+    def _read_network(self, query: ReachQuery | CarrierQuery, at_ns: int) -> Reading:
+        c = self.cluster
+        if isinstance(query, ReachQuery):
+            if query.source in c.off:
+                return Reading(value="source_off", at_ns=at_ns)
+            return Reading(value=c.probed(query.source, query.destination, query.tcp_port), at_ns=at_ns)
+        state = "off" if query.node in c.off else "no_carrier" if query.node in c.unplugged else "up"
+        return Reading(value=state, at_ns=at_ns)
+
+    def _read_disk(self, query: VolumeQuery | FileQuery, at_ns: int) -> Reading:
+        if isinstance(query, VolumeQuery):
+            return Reading(value=self.cluster.volumes.get((query.node, query.volume), "works"), at_ns=at_ns)
+        file = self.cluster.file(query.node, query.path)
+        return Reading(file=file, value="absent" if file is None else file.fingerprint, at_ns=at_ns)
 
     def spawn(self, name: str, node: str | None, argv: Sequence[str], log: Path) -> Agent:
         agent = WatcherAgent(self, argv[-1]) if node is None else ProbeAgent(self, argv[-1], self._backend.probe_dies)

@@ -124,7 +124,7 @@ def act(plan: LabPlan, step: steps.Step) -> dict[str, Any]:
             return {"act": "netfilter", "batch": packed(nft.cut(step.tag, pairs)), "tolerate": []}
         case steps.JoinLinks():
             return {"act": "netfilter", "batch": packed(nft.join(step.tag)), "tolerate": [errno.ENOENT]}
-        case steps.SetLink():
+        case steps.SetLink() | steps.BlockPorts():
             return shaping.act(plan, step)
         case _:
             fields = step.model_dump(mode="json")
@@ -138,6 +138,9 @@ def question(plan: LabPlan, query: facts.Query) -> dict[str, Any]:
             return {"kind": "netfilter", "request": packed(nft.rules_of(query.tag))}
         case facts.ReachQuery():
             address, device = _way(plan, query)
+            if query.tcp_port is not None:
+                place = {"address": address, "port": query.tcp_port, "timeout_s": query.timeout_s}
+                return {"kind": "connect", "node": query.source, **place}
             asked = {"kind": "reach", "node": query.source, "address": address, "device": device}
             return {**asked, "timeout_s": query.timeout_s}
         case facts.CarrierQuery():

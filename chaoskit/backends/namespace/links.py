@@ -5,6 +5,8 @@ Runs in the holder's loop. Standard library only.
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import fcntl
 import socket
 import struct
@@ -19,7 +21,7 @@ _SIOCGIFFLAGS = 0x8913
 _IFF_UP = 0x1
 _IFF_RUNNING = 0x40
 
-QUESTIONS = ("carrier",)
+QUESTIONS = ("carrier", "connect")
 
 
 async def send(act: Mapping[str, Any]) -> dict[str, Any]:
@@ -30,7 +32,27 @@ async def send(act: Mapping[str, Any]) -> dict[str, Any]:
 
 async def ask(node: Node, query: Mapping[str, Any]) -> dict[str, Any]:
     """Answer one of QUESTIONS; fields of a Reading."""
+    if query["kind"] == "connect":
+        return {"value": await connect(node, query["address"], query["port"], query["timeout_s"])}
     return {"value": carrier(node, query["devices"])}
+
+
+async def connect(node: Node, address: str, port: int, timeout_s: float) -> str:
+    """answered | refused | silent | unreachable | source_off: what becomes of a fresh TCP connection from this node."""
+    if not node.init:
+        return "source_off"
+    with stream_socket(node.init) as made:
+        try:
+            await asyncio.wait_for(asyncio.get_running_loop().sock_connect(made, (address, port)), timeout_s)
+        except TimeoutError:
+            return "silent"
+        except ConnectionRefusedError:
+            return "refused"
+        except OSError as error:
+            if error.errno in (errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTUNREACH):
+                return "unreachable"
+            raise
+    return "answered"
 
 
 def carrier(node: Node, devices: list[str]) -> str:

@@ -11,13 +11,18 @@ from chaoskit.model import capability as names
 from chaoskit.model import facts, steps
 from chaoskit.model.lab import InterfacePlan, LabPlan
 
-NetworkStep = steps.SetLink
+NetworkStep = steps.SetLink | steps.BlockPorts
 NetworkQuery = facts.CarrierQuery
 
 
 def act(plan: LabPlan, step: NetworkStep) -> dict[str, Any]:
     """What the holder does for a step. Refused where the step names what the lab does not have."""
-    return _set_link(plan, step)
+    match step:
+        case steps.SetLink():
+            return _set_link(plan, step)
+        case steps.BlockPorts():
+            batch = _blocked(plan, step)
+    return {"act": "netlink", "family": netlink.NETLINK_NETFILTER, "batch": packed(batch), "tolerate": []}
 
 
 def question(plan: LabPlan, query: NetworkQuery) -> dict[str, Any]:
@@ -29,9 +34,12 @@ def question(plan: LabPlan, query: NetworkQuery) -> dict[str, Any]:
 def trials() -> dict[str, dict[str, Any]]:
     """Capability -> an act that shows, in a scratch network with one switch, whether this kernel can do it."""
     pair = (rtnl.port_name(0, 0), rtnl.port_name(1, 0))
+    mac = (pair[0], rtnl.bridge_mac(0))
     switch = rtnl.bridge_index(0)
     return {
         names.NETWORK_CUT: {"family": netlink.NETLINK_NETFILTER, "batch": packed(nft.cut("trial", [pair]))},
+        names.NETWORK_PORTS: {"family": netlink.NETLINK_NETFILTER, "batch": packed(nft.block("trial", [pair], [1], [1]))},
+        names.NETWORK_REJECT: {"family": netlink.NETLINK_NETFILTER, "batch": packed(nft.reject("trial", [mac], [1], [1]))},
         names.NETWORK_LINK: {"family": netlink.NETLINK_ROUTE, "batch": packed(rtnl.batch(rtnl.set_port(switch, up=False)))},
     }
 
@@ -44,7 +52,7 @@ def ports_of(plan: LabPlan, name: str) -> dict[str, str]:
     raise Refused(f"this lab has no node {name!r}; it has {', '.join(n.name for n in plan.nodes)}")
 
 
-def cut_pairs(plan: LabPlan, step: steps.CutLinks) -> list[nft.PortPair]:
+def cut_pairs(plan: LabPlan, step: steps.CutLinks | steps.BlockPorts) -> list[nft.PortPair]:
     """The (incoming, outgoing) switch ports of the step's directed links. Refused where two nodes share no network."""
     pairs: list[nft.PortPair] = []
     for link in step.links:
@@ -52,7 +60,7 @@ def cut_pairs(plan: LabPlan, step: steps.CutLinks) -> list[nft.PortPair]:
         shared = [n for n in sources if n in destinations and step.network in (None, n)]
         if not shared:
             where = f"the network {step.network!r}" if step.network else "any network"
-            raise Refused(f"cut {step.tag}: {link.source} and {link.destination} do not share {where}")
+            raise Refused(f"{step.kind} {step.tag}: {link.source} and {link.destination} do not share {where}")
         pairs += [(sources[name], destinations[name]) for name in shared]
     return list(dict.fromkeys(pairs))
 
@@ -69,6 +77,19 @@ def _interfaces(plan: LabPlan, name: str, network: str | None) -> list[tuple[int
     if not found:
         raise Refused(f"{name} is not on {f'the network {network!r}' if network else 'any network'}")
     return found
+
+
+def _blocked(plan: LabPlan, step: steps.BlockPorts) -> bytes:
+    pairs = cut_pairs(plan, step)
+    if not step.reject:
+        return nft.block(step.tag, pairs, step.tcp, step.udp)
+    hardware = {
+        rtnl.port_name(number, at): interface.mac
+        for number, node in enumerate(plan.nodes)
+        for at, interface in enumerate(node.interfaces)
+    }
+    sides = [(came_in, hardware[would_leave]) for came_in, would_leave in pairs if came_in and would_leave]
+    return nft.reject(step.tag, sides, step.tcp, step.udp)
 
 
 def _set_link(plan: LabPlan, step: steps.SetLink) -> dict[str, Any]:

@@ -22,18 +22,23 @@ _WITHIN_S = 20.0
 _EVERYTHING = (
     names.NETWORK_CUT,
     names.NETWORK_LINK,
+    names.NETWORK_PORTS,
+    names.NETWORK_REJECT,
     names.NODE_POWER,
     names.NODE_FREEZE,
     names.PROCESS_SIGNAL,
     names.COMMAND_EXEC,
     names.FILE_EDIT,
     names.VOLUME_LOSE_UNSYNCED,
+    names.VOLUME_FAIL,
     names.PACKAGES_DEBIAN,
     names.USERS_MANY,
 )
 _NETWORK = {
     names.NETWORK_CUT: "nftables' bridge family: {why}; load nf_tables_bridge (CONFIG_NF_TABLES_BRIDGE) in the kernel",
     names.NETWORK_LINK: "taking a link down: {why}",
+    names.NETWORK_PORTS: "nftables' payload match in the bridge family: {why}",
+    names.NETWORK_REJECT: "nftables' reject in the bridge family: {why}; load nft_reject_bridge (CONFIG_NF_REJECT_BRIDGE)",
 }
 """Capability -> what the plan says where the trial fails; `{why}`: the kernel's words."""
 _ALWAYS = (names.NODE_POWER, names.PROCESS_SIGNAL, names.COMMAND_EXEC, names.FILE_EDIT)
@@ -60,7 +65,13 @@ def take_survey(backend: str, lab: LabSpec) -> Survey:
         return Survey(backend=backend, mode=mode, capabilities=found)
     always = tuple(Capability(name=n, present=True) for n in _ALWAYS)
     always = (*always, *(_network(name, answers[name]) for name in _NETWORK))
-    found = (*always, _freeze(answers["cgroup"]), _volume(answers.get("volume"), root), _packages(root))
+    found = (
+        *always,
+        _freeze(answers["cgroup"]),
+        _volume(names.VOLUME_LOSE_UNSYNCED, answers.get("volume"), root),
+        _volume(names.VOLUME_FAIL, answers.get("volume_fail"), root),
+        _packages(root),
+    )
     return Survey(backend=backend, mode=mode, capabilities=(*found, _users(answers["users"])))
 
 
@@ -119,8 +130,7 @@ def _freeze(why: str) -> Capability:
     return Capability(name=names.NODE_FREEZE, present=True, reason=how)
 
 
-def _volume(why: str | None, root: bool) -> Capability:
-    name = names.VOLUME_LOSE_UNSYNCED
+def _volume(name: str, why: str | None, root: bool) -> Capability:
     if not root:
         return Capability(name=name, present=False, reason="loop devices need root: volumes are plain directories here")
     return Capability(name=name, present=not why, reason=f"ext4 on a loop device: {why}" if why else "")

@@ -39,7 +39,8 @@ def main() -> None:
     for name, act in request["network"].items():
         trials[name] = partial(_namespaces, request["wires"], act)
     if os.geteuid() == 0:
-        trials["volume"] = lambda: _volume(directory)
+        trials["volume"] = lambda: _volume(directory, "lose")
+        trials["volume_fail"] = lambda: _volume(directory, "fail")
     running = {name: _begun(trial) for name, trial in trials.items()}
     answers = {name: _outcome(*begun) for name, begun in running.items()}
     answers["users"] = "" if os.geteuid() == 0 or identity.subordinate_ids() else "one"
@@ -133,8 +134,8 @@ def _remove_soon(group: Path) -> None:
             time.sleep(0.001)
 
 
-def _volume(directory: str) -> None:
-    """A small ext4 on a loop device loses what was not flushed."""
+def _volume(directory: str, what: str) -> None:
+    """A small ext4 on a loop device loses what was not flushed; or it is frozen and thawed, and its mount cloned."""
     if shutil.which("mkfs.ext4", path="/usr/sbin:/sbin:/usr/bin:/bin") is None:
         raise Refused("mkfs.ext4 is missing: install e2fsprogs")
     syscalls.unshare(syscalls.CLONE_NEWNS)
@@ -144,7 +145,13 @@ def _volume(directory: str) -> None:
         volumes = Volumes(scratch, loop_backed=True)
         volumes.make("trial", {"name": "v", "size_bytes": 4 << 20, "mount": "/v", "owner": "root"})
         try:
-            volumes.lose_unsynced("trial", ["v"])
+            if what == "lose":
+                volumes.lose_unsynced("trial", ["v"])
+            else:
+                place = str(volumes.place("trial", "v"))
+                os.close(syscalls.clone_mount(place))
+                syscalls.freeze_filesystem(place)
+                syscalls.thaw_filesystem(place)
         finally:
             volumes.unmount("trial", "v")
 
