@@ -11,7 +11,7 @@ import contextlib
 import json
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from chaoskit.backends.namespace import syscalls
 from chaoskit.backends.namespace.node import Node
@@ -29,7 +29,9 @@ class Hangs(Refused):
         super().__init__(message)
 
 
-async def inside(nursery: Nursery, node: Node, errand: Callable[[], Json], what: str, within_s: float) -> Json:
+async def inside(
+    nursery: Nursery, node: Node, errand: Callable[[], Json], what: str, within_s: float, *, keep: Iterable[int] = ()
+) -> Json:
     """What the errand returns, run at the node's root as uid 0. Refused with its words where it fails; Hangs."""
     if not node.init:
         raise Refused(f"{node.name} is off")
@@ -48,7 +50,7 @@ async def inside(nursery: Nursery, node: Node, errand: Callable[[], Json], what:
             pipe.write(json.dumps(answer).encode())
         return 0
 
-    pid, ended = nursery.fork(body, keep=[output.writer])
+    pid, ended = nursery.fork(body, keep=[output.writer, *keep])
     output.listen()
     try:
         code = await asyncio.wait_for(asyncio.shield(ended), within_s)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from chaoskit.backends.namespace import asking, census, freezer, links, syscalls, transport
+from chaoskit.backends.namespace.failing_volumes import FailingVolumes
 from chaoskit.backends.namespace.files import Files
 from chaoskit.backends.namespace.node import Node, start_building
 from chaoskit.backends.namespace.processes import Json, Nursery
@@ -36,6 +37,7 @@ class LabHost:
         self.lab, self.nursery, self.rootless = lab, nursery, rootless
         self.volumes = Volumes(lab["directory"], loop_backed=not rootless)
         self.files = Files(nursery, self.node)
+        self.failing = FailingVolumes(self.volumes, nursery, self.node)
         self.supervisor = Supervisor(lab, nursery, self.say)
         self.events: list[Json] = []
         self.nodes: dict[str, Node] = {}
@@ -197,6 +199,7 @@ class LabHost:
             "thaw": self._thaw,
             **self.supervisor.acts(),
             **self.files.acts(),
+            **self.failing.acts(),
         }
         began = time.monotonic_ns()
         try:
@@ -286,6 +289,7 @@ class LabHost:
             transport.send_batch(netlink.NETLINK_NETFILTER, unpacked(node.plan["silence"]))
         if lose_unsynced:
             self.volumes.lose_unsynced(node.name, names)
+        self.failing.thaw(node)  # who waits for a hanging volume cannot be killed
         await self._kill(node)
         dead = {"ended_ns": time.monotonic_ns()}  # what follows is tidying up: the node has no power any more
         self._unplug(node)
@@ -319,6 +323,7 @@ class LabHost:
                 return {"output": "it was on already"}
             self._unplug(node)
             transport.send_batch(netlink.NETLINK_NETFILTER, unpacked(node.plan["unsilence"]), tolerate=(errno.ENOENT,))
+            self.failing.forget(node)
             names = [v["name"] for v in node.plan["volumes"]]
             if names and self.volumes.loop_backed:
                 await self._blocking(lambda: self.volumes.mount_all(node.name, names), f"{node.name}: mount")
@@ -351,7 +356,7 @@ class LabHost:
             return {"value": census.process_state(node, query["process"])}
         if kind == "pid_file":
             return {"number": census.first_integer(node, query["path"])}
-        if kind in (questions := self.files.questions()):
+        if kind in (questions := {**self.files.questions(), **self.failing.questions()}):
             return await questions[kind](query)
         if kind == "exec":
             return await self._exec(query)
@@ -366,6 +371,8 @@ class LabHost:
             if node.init:
                 node.busy = "powering off"
                 names = [v["name"] for v in node.plan["volumes"]]
+                with contextlib.suppress(OSError):
+                    self.failing.thaw(node)
                 with contextlib.suppress(OSError):
                     self.volumes.lose_unsynced(node.name, names)  # nobody will read it: do not wait for its flush
         for node in self.nodes.values():

@@ -21,6 +21,7 @@ from chaoskit.backends.namespace.identity import own_environment, start_ticks
 from chaoskit.backends.namespace.volumes import attached_loops
 
 _GONE_WITHIN_S = 10.0
+_THAW_AFTER_S = 0.5
 
 
 def state_directory() -> Path:
@@ -160,14 +161,22 @@ def wait_until_gone(files: LabFiles) -> list[str]:
     killing_from = time.monotonic() + _GONE_WITHIN_S / 2
     trouble: list[str] = []
     pause_s = 0.001
+    thaw_from = time.monotonic() + _THAW_AFTER_S
     while processes_of(files.lab_id) and time.monotonic() < deadline:
+        if time.monotonic() > thaw_from:
+            thaw_volumes(files)  # who waits for a volume that hangs cannot die
+            thaw_from = time.monotonic() + 1.0
         if time.monotonic() > killing_from:
             trouble = kill_processes(files.lab_id)
         _collect_child(files)
         time.sleep(pause_s)
         pause_s = min(pause_s * 1.5, 0.05)
     _collect_child(files)
+    thaw_from = time.monotonic() + _THAW_AFTER_S
     while attached_loops(str(files.directory)) and time.monotonic() < deadline:
+        if time.monotonic() > thaw_from:  # a file system that hangs outlives its last mount
+            thaw_volumes(files)
+            thaw_from = time.monotonic() + 1.0
         time.sleep(0.005)
     for group in _cgroups(files):
         _remove_when_empty(group, deadline)
@@ -179,6 +188,15 @@ def wait_until_gone(files: LabFiles) -> list[str]:
         if files.directory.exists():
             left.append(f"files {files.directory}")
     return left
+
+
+def thaw_volumes(files: LabFiles) -> None:
+    """Let go on what a fault made hang, where the lab's own holder cannot any more. What fails shows among the remnants."""
+    loops = attached_loops(str(files.directory))
+    if loops and os.geteuid() == 0 and files.directory.is_dir():
+        command = [sys.executable, "-S", "-m", "chaoskit.backends.namespace.thawing", str(files.directory), *loops]
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            subprocess.run(command, check=False, timeout=5, capture_output=True, env=own_environment(), cwd="/")
 
 
 def remove_as_owner(directory: Path) -> None:
