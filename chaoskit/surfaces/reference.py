@@ -34,7 +34,7 @@ from chaoskit.surfaces.documentation import default_words, field_docs, type_word
 from chaoskit.surfaces.schema import experiment_schema, lab_schema, result_schema
 
 HEADER = "<!-- Written by `make docs` from the code; edit the code, not this page. -->\n"
-ROOTLESS_LACKS = frozenset({capability.VOLUME_LOSE_UNSYNCED, capability.PACKAGES_DEBIAN})
+ROOTLESS_LACKS = frozenset({capability.VOLUME_LOSE_UNSYNCED, capability.VOLUME_FAIL, capability.PACKAGES_DEBIAN})
 """What the namespace backend cannot do without root, on any machine. See docs/rootless.md."""
 _BLOCK = re.compile(r"(<!-- generated: (?P<name>[\w.-]+) -->\n).*?(<!-- end of generated -->)", re.DOTALL)
 

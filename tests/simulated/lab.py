@@ -16,6 +16,7 @@ from chaoskit.model.facts import (
     DroppedQuery,
     ExecQuery,
     FileQuery,
+    LossQuery,
     NodeStateQuery,
     PidFileQuery,
     ProcessesQuery,
@@ -56,6 +57,7 @@ from tests.simulated.cluster import SERVICE_PID, SimulatedCluster
 ALL_CAPABILITIES = (
     capability.NETWORK_CUT,
     capability.NETWORK_LINK,
+    capability.NETWORK_LOSS,
     capability.NETWORK_PORTS,
     capability.NETWORK_REJECT,
     capability.NODE_POWER,
@@ -94,7 +96,6 @@ class SimulatedLab:
         return Performed(step=step, began_ns=began_ns, ended_ns=self.clock.monotonic_ns())
 
     def _do(self, step: Step) -> None:
-        c = self.cluster
         match step:
             case CutLinks() | JoinLinks() | BlockPorts() | SetLink():
                 self._change_network(step)
@@ -114,9 +115,11 @@ class SimulatedLab:
         c = self.cluster
         match step:
             case CutLinks():
+                c.shares[step.tag] = step.share_percent
                 c.cuts[step.tag] = {(link.source, link.destination) for link in step.links}
             case JoinLinks():
                 c.cuts.pop(step.tag, None)
+                c.shares.pop(step.tag, None)
                 c.blocks.pop(step.tag, None)
             case BlockPorts():
                 c.blocks[step.tag] = step
@@ -177,7 +180,7 @@ class SimulatedLab:
         if isinstance(query, NodeStateQuery):
             state = "off" if query.node in c.off else "frozen" if query.node in c.frozen else "up"
             return Reading(value=state, at_ns=at_ns)
-        if isinstance(query, ReachQuery | CarrierQuery):
+        if isinstance(query, ReachQuery | CarrierQuery | LossQuery):
             return self._read_network(query, at_ns)
         if isinstance(query, ProcessesQuery):
             return Reading(processes=c.processes(query.node), at_ns=at_ns)
@@ -195,12 +198,15 @@ class SimulatedLab:
         assert isinstance(query, ExecQuery)
         return Reading(number=float(f"{query.node}:{query.argv[-1]}" not in self.files), at_ns=at_ns)
 
-    def _read_network(self, query: ReachQuery | CarrierQuery, at_ns: int) -> Reading:
+    def _read_network(self, query: ReachQuery | CarrierQuery | LossQuery, at_ns: int) -> Reading:
         c = self.cluster
         if isinstance(query, ReachQuery):
             if query.source in c.off:
                 return Reading(value="source_off", at_ns=at_ns)
             return Reading(value=c.probed(query.source, query.destination, query.tcp_port), at_ns=at_ns)
+        if isinstance(query, LossQuery):
+            lost = round(query.probes * c.lost_share(query.source, query.destination))
+            return Reading(value=query.judged(lost), number=100 * lost / query.probes, at_ns=at_ns)
         state = "off" if query.node in c.off else "no_carrier" if query.node in c.unplugged else "up"
         return Reading(value=state, at_ns=at_ns)
 
