@@ -40,13 +40,14 @@ def table_name(tag: str) -> str:
     return f"ck_{readable}_{sha256(tag.encode()).hexdigest()[:12]}"
 
 
-def cut(tag: str, pairs: Iterable[PortPair]) -> bytes:
+def cut(tag: str, pairs: Iterable[PortPair], share_percent: float = 100.0) -> bytes:
     """One transaction: drop, and count, every frame from the first port of a pair to the second.
 
     It replaces a cut of the same tag (the table is added, deleted and added within the transaction).
     """
     rules = [
-        [*_port_is("IIFNAME", came_in), *_port_is("OIFNAME", would_leave), *_counted_drop()] for came_in, would_leave in pairs
+        [*_port_is("IIFNAME", came_in), *_port_is("OIFNAME", would_leave), *_by_chance(share_percent), *_counted_drop()]
+        for came_in, would_leave in pairs
     ]
     return _replaced(table_name(tag), _HOOK_FORWARD, rules)
 
@@ -168,7 +169,29 @@ def _port_is(key: str, port: str | None) -> list[dict[str, Any]]:
     ]
 
 
-_EQUAL = 0
+_EQUAL, _LESS = 0, 2
+_CHANCES = 1_000_000
+
+
+def _by_chance(share_percent: float) -> list[dict[str, Any]]:
+    if share_percent >= 100:
+        return []
+    return [
+        _expression("numgen", [("NFTA_NG_DREG", 1), ("NFTA_NG_MODULUS", _CHANCES), ("NFTA_NG_TYPE", 1), ("NFTA_NG_OFFSET", 0)]),
+        _expression(  # the number is the machine's, comparing is bytewise
+            "byteorder",
+            [
+                ("NFTA_BYTEORDER_SREG", 1),
+                ("NFTA_BYTEORDER_DREG", 1),
+                ("NFTA_BYTEORDER_OP", 1),
+                ("NFTA_BYTEORDER_LEN", 4),
+                ("NFTA_BYTEORDER_SIZE", 4),
+            ],
+        ),
+        _compared(_LESS, round(share_percent / 100 * _CHANCES).to_bytes(4, "big")),
+    ]
+
+
 _META_L4PROTO = 16
 _LINK_HEADER, _TRANSPORT_HEADER = 0, 2
 _REJECT_TCP_RESET, _REJECT_ICMPX = 1, 2

@@ -61,6 +61,8 @@ class CutLinks(Record):
     links: tuple[Link, ...]
     network: str | None = None
     """One network of the lab, or None for all that the two nodes share."""
+    share_percent: float = 100.0
+    """Drop each frame with this probability. Less than 100 needs the capability `network.loss`."""
 
 
 class JoinLinks(Record):

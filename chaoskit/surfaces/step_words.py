@@ -85,7 +85,8 @@ def _network_words(step: CutLinks | BlockPorts | JoinLinks | SetLink) -> str:
     where = f" on {step.network}" if step.network else ""
     match step:
         case CutLinks():
-            return f"drop every frame {_links(step)}{where}"
+            share = "every frame" if step.share_percent >= 100 else f"{step.share_percent:g} % of the frames, by chance,"
+            return f"drop {share} {_links(step)}{where}"
         case BlockPorts():
             ports = [*(f"tcp {port}" for port in step.tcp), *(f"udp {port}" for port in step.udp)]
             what = "answer with a reset or port unreachable, and drop," if step.reject else "drop"

@@ -75,6 +75,7 @@ def state(lab: SimulatedLab) -> tuple[object, ...]:
     return (
         unplugged,
         dict(c.blocks),
+        dict(c.shares),
         frozenset(c.off),
         frozenset(c.frozen),
         {k: frozenset(v) for k, v in c.cuts.items()},

@@ -27,6 +27,8 @@ class SimulatedCluster:
     off: set[str] = field(default_factory=set)
     frozen: set[str] = field(default_factory=set)
     cuts: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
+    shares: dict[str, float] = field(default_factory=dict)
+    """Tag of a cut -> percent of the frames it drops; less than 100 slows the service, which is not simulated."""
     blocks: dict[str, BlockPorts] = field(default_factory=dict)
     unplugged: set[str] = field(default_factory=set)
     """Nodes without carrier."""
@@ -47,7 +49,16 @@ class SimulatedCluster:
         return (*self.members, *self.observers)
 
     def is_cut(self, source: str, destination: str) -> bool:
-        return any((source, destination) in links for links in self.cuts.values())
+        cut = (links for tag, links in self.cuts.items() if self.shares.get(tag, 100.0) >= 100)
+        return any((source, destination) in links for links in cut)
+
+    def lost_share(self, source: str, destination: str) -> float:
+        """Of questions and their answers, without chance: 0 to 1."""
+        passes = 1.0
+        for way in ((source, destination), (destination, source)):
+            for tag, links in self.cuts.items():
+                passes *= 1 - self.shares.get(tag, 100.0) / 100 if way in links else 1
+        return 1 - passes
 
     def reaches(self, source: str, destination: str) -> bool:
         """A frame there and a reply back."""

@@ -121,7 +121,7 @@ def act(plan: LabPlan, step: steps.Step) -> dict[str, Any]:
     match step:
         case steps.CutLinks():
             pairs = shaping.cut_pairs(plan, step)
-            return {"act": "netfilter", "batch": packed(nft.cut(step.tag, pairs)), "tolerate": []}
+            return {"act": "netfilter", "batch": packed(nft.cut(step.tag, pairs, step.share_percent)), "tolerate": []}
         case steps.JoinLinks():
             return {"act": "netfilter", "batch": packed(nft.join(step.tag)), "tolerate": [errno.ENOENT]}
         case steps.SetLink() | steps.BlockPorts():
@@ -143,7 +143,7 @@ def question(plan: LabPlan, query: facts.Query) -> dict[str, Any]:
                 return {"kind": "connect", "node": query.source, **place}
             asked = {"kind": "reach", "node": query.source, "address": address, "device": device}
             return {**asked, "timeout_s": query.timeout_s}
-        case facts.CarrierQuery():
+        case facts.CarrierQuery() | facts.LossQuery():
             return shaping.question(plan, query)
         case _:
             return query.model_dump(mode="json")

@@ -12,7 +12,7 @@ from chaoskit.model import facts, steps
 from chaoskit.model.lab import InterfacePlan, LabPlan
 
 NetworkStep = steps.SetLink | steps.BlockPorts
-NetworkQuery = facts.CarrierQuery
+NetworkQuery = facts.CarrierQuery | facts.LossQuery
 
 
 def act(plan: LabPlan, step: NetworkStep) -> dict[str, Any]:
@@ -27,6 +27,8 @@ def act(plan: LabPlan, step: NetworkStep) -> dict[str, Any]:
 
 def question(plan: LabPlan, query: NetworkQuery) -> dict[str, Any]:
     """What the holder is asked for a query. Refused where it names what the lab does not have."""
+    if isinstance(query, facts.LossQuery):
+        return _loss(plan, query)
     devices = [interface.device for _, interface in _interfaces(plan, query.node, query.network)]
     return {"kind": "carrier", "node": query.node, "devices": devices}
 
@@ -40,8 +42,18 @@ def trials() -> dict[str, dict[str, Any]]:
         names.NETWORK_CUT: {"family": netlink.NETLINK_NETFILTER, "batch": packed(nft.cut("trial", [pair]))},
         names.NETWORK_PORTS: {"family": netlink.NETLINK_NETFILTER, "batch": packed(nft.block("trial", [pair], [1], [1]))},
         names.NETWORK_REJECT: {"family": netlink.NETLINK_NETFILTER, "batch": packed(nft.reject("trial", [mac], [1], [1]))},
+        names.NETWORK_LOSS: {"family": netlink.NETLINK_NETFILTER, "batch": packed(nft.cut("trial", [pair], 50.0))},
         names.NETWORK_LINK: {"family": netlink.NETLINK_ROUTE, "batch": packed(rtnl.batch(rtnl.set_port(switch, up=False)))},
     }
+
+
+def _loss(plan: LabPlan, query: facts.LossQuery) -> dict[str, Any]:
+    devices = {interface.network: interface.device for _, interface in _interfaces(plan, query.source, query.network)}
+    there = [i for _, i in _interfaces(plan, query.destination, query.network) if i.network in devices]
+    if not there:
+        raise Refused(f"{query.source} and {query.destination} share no network")
+    place = {"address": there[0].address, "mac": there[0].mac, "device": devices[there[0].network]}
+    return {"kind": "loss", "node": query.source, "probes": query.probes, **place}
 
 
 def ports_of(plan: LabPlan, name: str) -> dict[str, str]:
