@@ -34,8 +34,9 @@ from chaoskit.surfaces.documentation import default_words, field_docs, type_word
 from chaoskit.surfaces.schema import experiment_schema, lab_schema, result_schema
 
 HEADER = "<!-- Written by `make docs` from the code; edit the code, not this page. -->\n"
-ROOTLESS_LACKS = frozenset({capability.VOLUME_LOSE_UNSYNCED, capability.VOLUME_FAIL, capability.PACKAGES_DEBIAN})
-"""What the namespace backend cannot do without root, on any machine. See docs/rootless.md."""
+CAPABILITIES = tuple(sorted(v for k, v in vars(capability).items() if k.isupper() and isinstance(v, str)))
+ROOTLESS_LACKS = frozenset(c for c in CAPABILITIES if c.startswith("volume.") or c == capability.PACKAGES_DEBIAN)
+"""What the namespace backend cannot do without root, on any machine: loop devices, and apt. See docs/rootless.md."""
 _BLOCK = re.compile(r"(<!-- generated: (?P<name>[\w.-]+) -->\n).*?(<!-- end of generated -->)", re.DOTALL)
 
 
@@ -274,8 +275,7 @@ def _command(command: click.Command, name: str) -> str:
 
 def capability_table(registry: Registry) -> str:
     """Capability -> as root, rootless, and which faults need it."""
-    names = [v for k, v in vars(capability).items() if k.isupper() and isinstance(v, str)]
-    needing: dict[str, list[str]] = {name: [] for name in names}
+    needing: dict[str, list[str]] = {name: [] for name in CAPABILITIES}
     for fault_name, kind in _faults(registry):
         for need in fault_data(fault_name, kind, {})["needs"]:
             needing.setdefault(need["capability"], []).append(f"`{fault_name}`" + ("" if need["required"] else " (not required)"))
