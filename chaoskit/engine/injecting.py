@@ -264,8 +264,12 @@ def seen_within(
 
 
 def _asked(lab: ReadsLab, check: Check, expected: tuple[str, ...], clock: Clock) -> dict[str, Any]:
+    felt: dict[str, float] = {}
     try:
-        seen = check.seen(lab.read(check.query))
+        reading = lab.read(check.query)
+        seen = check.seen(reading)
+        if reading.number is not None and check.answer == "value":
+            felt = {"number": reading.number}  # the dose that was felt, beside the judgement on it
     except LabGone:
         raise
     except StepFailed as error:
@@ -276,4 +280,5 @@ def _asked(lab: ReadsLab, check: Check, expected: tuple[str, ...], clock: Clock)
         "seen": seen,
         "at_ns": clock.monotonic_ns(),
         "holds": seen in expected,
+        **felt,
     }

@@ -170,6 +170,19 @@ class FlapsObjective:
         return (outcome(self.name, bound, trial.flapping.flaps, trial),)
 
 
+TWO_LEADERS = "two leaders at once"
+BLIND_AT_MOST_S = 2.0
+"""Role evidence with longer gaps between samples cannot speak against two leaders: many failovers are shorter."""
+
+
+def _blindness(dual_owner_time: Figure) -> tuple[str, ...]:
+    """Why "none seen" proves nothing, where the watcher's samples lie too far apart for that."""
+    gap_s = dual_owner_time.high
+    if not dual_owner_time.valid or gap_s is None or gap_s <= BLIND_AT_MOST_S or nothing_seen(dual_owner_time)[0] is False:
+        return ()
+    return (f"the roles were not sampled for up to {gap_s:.1f} s, so that two leaders may have gone unseen",)
+
+
 class SplitBrainObjective:
     """That no two nodes led at once: no time with two leaders, no write acknowledged by one that was superseded."""
 
@@ -187,8 +200,9 @@ class SplitBrainObjective:
         if trial.rpo is not None:
             figures["acknowledged by a superseded leader"] = trial.rpo.split_brain_acks
         if trial.flapping is not None:
-            figures["two leaders at once"] = trial.flapping.dual_owner_time
-        usable = {what: f for what, f in figures.items() if f.valid}
+            figures[TWO_LEADERS] = trial.flapping.dual_owner_time
+        blind = _blindness(trial.flapping.dual_owner_time) if trial.flapping is not None else ()
+        usable = {what: f for what, f in figures.items() if f.valid and not (blind and what == TWO_LEADERS)}
         actual = "; ".join(f"{what}: {f.text}" for what, f in figures.items()) or "unknown"
         found = [what for what, f in usable.items() if nothing_seen(f)[0] is False]
         met: bool | None
@@ -197,8 +211,10 @@ class SplitBrainObjective:
             met, reasons = False, tuple(f"{what}: {usable[what].text}" for what in found)
         elif usable:
             met = True
-            reasons = tuple(f"{what}: {'; '.join(f.reasons)}" for what, f in figures.items() if not f.valid)
+            reasons = tuple(f"{what}: {'; '.join(f.reasons)}" for what, f in figures.items() if not f.valid) + blind
         else:
             met = None
-            reasons = tuple(r for f in figures.values() for r in f.reasons) or ("no role was watched and no ledger was kept",)
+            reasons = blind + tuple(r for f in figures.values() for r in f.reasons) or (
+                "no role was watched and no ledger was kept",
+            )
         return (ObjectiveOutcome(name=self.name, target=NONE, actual=actual, met=met, reasons=reasons, trial=trial.index),)

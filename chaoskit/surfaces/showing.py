@@ -101,6 +101,7 @@ class PlainProgress:
 
     def __init__(self) -> None:
         self._began = time.monotonic()
+        self._holding: dict[str, set[str]] = {}
         self._display = cast(IO[str], Display())
 
     def __enter__(self) -> PlainProgress:
@@ -111,8 +112,19 @@ class PlainProgress:
 
     def event(self, event: Event) -> None:
         words = event_words(event)
-        if words is not None:
+        if words is not None and not (event.kind == "role.changed" and self._is_known(event)):
             self.message(words)
+
+    def _is_known(self, event: Event) -> bool:
+        """A node that only fell silent for a moment holds its role as before: nobody needs to read that again."""
+        holding = self._holding.setdefault(str(event.data.get("role")), set())
+        node, state = str(event.data.get("node")), event.data.get("state")
+        known = state == "yes" and node in holding
+        if state == "yes":
+            holding.add(node)
+        elif state == "no":
+            holding.discard(node)
+        return known
 
     def snapshot(self, snapshot: Snapshot) -> None:
         return
