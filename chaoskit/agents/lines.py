@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import queue
+import sys
 import threading
 from collections.abc import Callable
 
 STOP = "stop"
 _REPORTS_KEPT = 1000
+
+
+def log_line(text: str) -> None:
+    """A line on standard error as far as it takes it: the log may lie on the very disk that is full."""
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
 
 
 class CommandReader:

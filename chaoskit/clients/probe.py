@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from chaoskit.agents.hiccups import HiccupWatch
-from chaoskit.agents.lines import CommandReader, ReportWriter
+from chaoskit.agents.lines import CommandReader, ReportWriter, log_line
 from chaoskit.agents.realtime import tune_process
 from chaoskit.agents.spool import Spool
 from chaoskit.agents.timers import accurate_event_loop
@@ -116,13 +116,13 @@ class Probe:
             self._phase = "done"
         else:
             self._error = f"unknown command {command!r}; use drain, read_back or stop"
-            print(self._error, file=sys.stderr)
+            log_line(self._error)
         self._report()
 
     async def _drain(self) -> None:
         left = await self._sender.drain(self._config.deadline_ns / 1e9 + _CLOSE_WITHIN_S)
         if left:
-            print(f"{left} attempts did not end", file=sys.stderr)
+            log_line(f"{left} attempts did not end")
 
     async def _unless_stopped(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of `work`; Stopped as soon as the probe is to end."""
@@ -144,7 +144,7 @@ class Probe:
         await self._drain()
         error = await error_of(self._client.close(), _CLOSE_WITHIN_S)
         if error is not None:
-            print(f"while closing: {describe(error)}", file=sys.stderr)
+            log_line(f"while closing: {describe(error)}")
         await asyncio.sleep(2 * _SETTLE_EVERY_S)  # stalls up to the last sample become known
         self._hiccups.close()
         self._sender.settle(all_of_them=True)
@@ -164,7 +164,7 @@ class Probe:
     def _fail(self, why: str) -> None:
         if not self._failed:
             self._failed, self._phase, self._error = True, "failed", why
-            print(why, file=sys.stderr)
+            log_line(why)
         self._commands.stopping.set()
 
     def _report(self) -> None:
@@ -184,14 +184,14 @@ class Probe:
 
 
 def _report_failure(reports: ReportWriter, client: str, why: str) -> None:
-    print(why, file=sys.stderr)
+    log_line(why)
     reports.put(Tally(client, 0).status(time.monotonic_ns(), "failed", why).model_dump_json())
 
 
 def main(argv: list[str]) -> int:
     """Run the probe that a configuration file describes; the exit code."""
     if len(argv) != 1:
-        print("usage: python -m chaoskit.clients.probe CONFIG.json", file=sys.stderr)
+        log_line("usage: python -m chaoskit.clients.probe CONFIG.json")
         return 2
     reports = ReportWriter()
     name = ""
@@ -200,7 +200,7 @@ def main(argv: list[str]) -> int:
         name = config.client
         client = open_client(config)
         for refused in tune_process(real_time=True):
-            print(f"not permitted, timing may be less accurate: {refused}", file=sys.stderr)
+            log_line(f"not permitted, timing may be less accurate: {refused}")
         with asyncio.Runner(loop_factory=accurate_event_loop) as runner:
             return runner.run(_run(config, client, reports))
     except (InputError, ValidationError, ImportError, OSError) as error:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
 from chaoskit.agents.hiccups import HiccupWatch
+from chaoskit.agents.lines import log_line
 from chaoskit.agents.spool import Spool
 from chaoskit.clients.failures import describe
 from chaoskit.clients.tally import Tally
@@ -151,7 +151,7 @@ class Sender:
         if task.cancelled():
             answer = Answer(outcome="timeout", certainty="info", error="deadline")
         elif (error := task.exception()) is not None:
-            print(f"client type {self._config.type} raised: {describe(error)}", file=sys.stderr)
+            log_line(f"client type {self._config.type} raised: {describe(error)}")
             answer = Answer(outcome="app_error", certainty="info", error=f"defect of the client type: {describe(error)}")
         if answer is not None:
             self._finish(flight, answer)

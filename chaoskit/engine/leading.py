@@ -26,6 +26,8 @@ class RoleListener:
         self.agent: Agent | None = None
         self.roles: dict[str, dict[str, int | None]] = {}
         self._heard_ns = 0
+        self.failure = ""
+        """Why the watcher can no longer record, as it said."""
 
     def start(self, config_file: Path, spool: Path, log: Path, trial: int) -> None:
         """Ask every node about every role from now on. Nothing where the lab names no roles."""
@@ -49,7 +51,7 @@ class RoleListener:
                 if '"role_beat"' in line:
                     beat = RoleBeat.model_validate_json(line)
                     self.roles = {role: dict(nodes) for role, nodes in beat.roles.items()}
-                    self._heard_ns = beat.t_ns
+                    self._heard_ns, self.failure = beat.t_ns, beat.failure or self.failure
                     continue
                 change = RoleChanged.model_validate_json(line)
             except ValidationError:

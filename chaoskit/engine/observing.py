@@ -23,6 +23,8 @@ from chaoskit.ports.watcher import RoleChanged
 
 PROBE = "chaoskit.clients.probe"
 """Run as a process of its own inside the lab; the engine never imports it."""
+WATCHER = "the role watcher"
+LAST_LINES = 8
 _STATES = {1: "yes", 0: "no", None: "unknown"}
 
 
@@ -36,7 +38,7 @@ class Observation:
         self.leading = RoleListener(lab, plan.lab_plan, clock)
         self.clients: dict[str, ClientStatus] = {}
         self.schedules: dict[str, ClientSchedule] = {}
-        self._lost: set[str] = set()
+        self._lost: dict[str, str] = {}
         self._private: list[Path] = []
         self.exits: list[str] = []
         """Services that ended, for people."""
@@ -127,29 +129,37 @@ class Observation:
     def poll(self) -> None:
         """Take in what probes, watcher and lab said since the last call."""
         for name, agent in self._probes.items():
+            code = agent.exit_code()  # asked first: what it said last is then among the lines
             for line in agent.lines():
                 try:
                     self.clients[name] = ClientStatus.model_validate_json(line)
                 except ValidationError:
                     self._odd(name, line)
-            self._note_loss(name, agent)
+            last = self.clients.get(name)
+            self._note_loss(name, code, last.last_error if last is not None else "")
+        code = self.leading.agent.exit_code() if self.leading.agent is not None else None
         self.leading.poll(self._role_changed, lambda line: self._odd("the role watcher", line))
-        if self.leading.agent is not None:
-            self._note_loss("the role watcher", self.leading.agent)
+        self._note_loss(WATCHER, code, self.leading.failure)
         for event in self._lab.events():
             if event.kind == "service.exited":
                 said = event.data
-                self.exits.append(f"the service {said.get('service')} on {said.get('node')} ended with code {said.get('code')}")
+                what = f"the service {said.get('service')} on {said.get('node')} ended with code {said.get('code')}"
+                self.exits.append(what + self._last_words(f"{said.get('node')}/{said.get('service')}.log"))
             self._events.keep(event.model_copy(update={"trial": self._trial}))
 
-    def _note_loss(self, name: str, agent: Agent) -> None:
-        code = agent.exit_code()
+    def _note_loss(self, name: str, code: int | None, why: str) -> None:
         if code is None or name in self._lost:
             return
-        self._lost.add(name)
-        last = self.clients.get(name)
-        why = f": {last.last_error}" if last is not None and last.last_error else ""
-        self._events.add("problem", message=f"{name} ended by itself with code {code}{why}", subject=name)
+        self._lost[name] = f"{name} ended by itself with code {code}{': ' if why else ''}{why}"
+        self._events.add("problem", message=self._lost[name], subject=name)
+
+    def _last_words(self, log: str) -> str:
+        """The end of a service's log, for people; empty where there is none."""
+        try:
+            lines = (self._run.logs / str(self._trial) / log).read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError:
+            return ""
+        return "".join(f"\n    {line[:200]}" for line in lines[-LAST_LINES:])
 
     def _role_changed(self, change: RoleChanged) -> None:
         self._events.add(
@@ -167,8 +177,8 @@ class Observation:
     # -- ask -----------------------------------------------------------------------------------------------------------
 
     def lost(self) -> tuple[str, ...]:
-        """Probes and watchers that ended by themselves: what they would have seen is not known."""
-        return tuple(sorted(self._lost))
+        """Probes and watchers that ended by themselves, and why: what they would have seen is not known."""
+        return tuple(self._lost.values())
 
     def clients_lacking(self, phase: str) -> str:
         """Clients that have not reached a phase, with what they last said; LabUnavailable where one failed for good."""
@@ -211,12 +221,12 @@ class Observation:
         self.forget_secrets()
         agents: Sequence[tuple[str, Agent]] = [
             *self._probes.items(),
-            *([("roles", self.leading.agent)] if self.leading.agent else []),
+            *([(WATCHER, self.leading.agent)] if self.leading.agent else []),
         ]
         failures: list[str] = []
         for name, agent in agents:
             already_lost = name in self._lost
-            self._lost.add(name)
+            self._lost.setdefault(name, f"{name} was stopped")
             try:
                 code = agent.stop(5.0)
             except StepFailed as error:

@@ -299,8 +299,10 @@ class Trial:
         watch.poll()
         if c.events.failure is not None:
             raise c.events.failure
+        if lost := watch.lost():
+            raise LabUnavailable("; ".join(lost), f"logs are in {c.run.logs}")
         if self._exits_seen >= 0 and len(watch.exits) > self._exits_seen:
-            raise LabUnavailable(f"before anything was broken, {'; '.join(watch.exits)}", f"logs are in {c.run.logs}")
+            raise LabUnavailable("before anything was broken, " + "\n".join(watch.exits), f"logs are in {c.run.logs}")
         self._check_abort(watch)
         self._show()
 

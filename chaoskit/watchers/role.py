@@ -16,7 +16,7 @@ from typing import ClassVar
 
 from pydantic import ValidationError
 
-from chaoskit.agents.lines import CommandReader, ReportWriter
+from chaoskit.agents.lines import CommandReader, ReportWriter, log_line
 from chaoskit.agents.realtime import tune_process
 from chaoskit.agents.spool import Spool
 from chaoskit.agents.timers import accurate_event_loop
@@ -92,7 +92,7 @@ class RoleWatcher:
             spool.close(_FLUSH_WITHIN_S)
         except RecordingFailed as error:
             self._failure = str(error)
-            print(error, file=sys.stderr)
+            log_line(str(error))
         self._report_beat()
         return 3 if self._failure else 0
 
@@ -153,14 +153,14 @@ async def _end(tasks: Iterable[asyncio.Task[None]]) -> None:
 def main(argv: list[str]) -> int:
     """Run the watcher that a configuration file describes; the exit code."""
     if len(argv) != 1:
-        print("usage: python -m chaoskit.watchers.role CONFIG.json", file=sys.stderr)
+        log_line("usage: python -m chaoskit.watchers.role CONFIG.json")
         return 2
     reports = ReportWriter()
     try:
         config = RoleWatchConfig.model_validate_json(Path(argv[0]).read_bytes())
         watcher = RoleWatcher(config, reports)
         for refused in tune_process(real_time=False):
-            print(f"not permitted, timing may be less accurate: {refused}", file=sys.stderr)
+            log_line(f"not permitted, timing may be less accurate: {refused}")
         with asyncio.Runner(loop_factory=accurate_event_loop) as runner:
             return runner.run(watcher.watch())
     except (InputError, ValidationError, OSError) as error:
@@ -172,7 +172,7 @@ def main(argv: list[str]) -> int:
 
 
 def _failed(reports: ReportWriter, why: str, code: int) -> int:
-    print(why, file=sys.stderr)
+    log_line(why)
     reports.put(RoleBeat(t_ns=time.monotonic_ns(), roles={}, failure=why).model_dump_json())
     return code
 

@@ -1,4 +1,4 @@
-"""From a plan to a report on the simulated lab, and the command line on it: fast, without root, with a clock that is only told."""
+"""From a plan to a report on the simulated lab, and the command line on it: fast, without root, with a clock of its own."""
 
 from __future__ import annotations
 

@@ -1,0 +1,81 @@
+"""A lab by itself: up, status, exec, down; kept after a run; taken names."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.live.shop import RELAY, Place
+
+pytestmark = pytest.mark.lab
+
+
+def test_up_status_exec_down(place: Place) -> None:
+    up = place.chaoskit("lab", "up", RELAY, "--name", "mine", "--json")
+    assert up.code == 0, up
+    made = json.loads(up.out)
+    assert made["lab_id"] == "mine"
+    assert [len(made["roles"][role]) for role in ("leader", "standby")] == [1, 2]
+    try:
+        listed = place.chaoskit("lab", "status", "--json")
+        assert [(lab["lab_id"], lab["owner_alive"]) for lab in json.loads(listed.out)["labs"]] == [("mine", True)]
+        status = place.chaoskit("lab", "status", "mine", "--json")
+        nodes = {node["node"]: (node["state"], node["services"]) for node in json.loads(status.out)["nodes"]}
+        assert nodes == {**{f"kv{i}": ("up", {"relay": "running"}) for i in (1, 2, 3)}, "app": ("up", {})}
+        said = place.chaoskit("lab", "exec", "mine", "kv2", "--", "sh", "-c", "hostname; exit 7")
+        assert (said.code, said.out) == (7, "kv2\n")
+        wrong = place.chaoskit("lab", "exec", "mine", "kv9", "hostname")
+        assert wrong.code == 2
+        assert "kv1, kv2, kv3, app" in wrong.err
+
+        taken = place.chaoskit("lab", "up", RELAY, "--name", "mine")
+        assert taken.code == 3
+        assert "there is a lab mine already" in taken.err
+        assert "chaoskit lab down mine" in taken.err
+        assert place.chaoskit("lab", "exec", "mine", "kv1", "true").code == 0  # it was not touched
+
+        beside = place.chaoskit("recover")
+        assert (beside.code, "removed" in beside.out) == (0, False), beside
+    finally:
+        down = place.chaoskit("lab", "down", "mine")
+    assert (down.code, down.out) == (0, "mine is gone\n")
+    assert place.traces() == []
+    again = place.chaoskit("lab", "down", "mine")
+    assert again.code == 2
+    assert "there is no such lab" in again.err
+
+
+@pytest.mark.parametrize("name", ["../../elsewhere", "a/b", "", ".hidden", "x" * 60])
+def test_a_name_that_is_no_name_is_refused(place: Place, name: str) -> None:
+    ended = place.chaoskit("lab", "up", RELAY, f"--name={name}")
+    if name == "":
+        ended_well = ended.code == 0 and place.chaoskit("lab", "down", "--all").code == 0
+        assert ended_well, ended
+        return
+    assert ended.code == 2, ended
+    assert "a lab's name is" in ended.err
+
+
+def test_a_kept_lab_stays_and_works(place: Place) -> None:
+    ended = place.chaoskit("run", place.write(baseline="1s"), "--keep-lab")
+    assert ended.code == 0, ended
+    (lab_id,) = [path.name for path in (place.state / "labs").iterdir()]
+    assert f"chaoskit lab down {lab_id}" in ended.out
+    try:
+        recovered = place.chaoskit("recover")
+        assert recovered.out.startswith("nothing to recover"), recovered
+        status = json.loads(place.chaoskit("lab", "status", lab_id, "--json").out)
+        assert {node["state"] for node in status["nodes"]} == {"up"}
+    finally:
+        assert place.chaoskit("lab", "down", lab_id).code == 0
+    assert place.traces() == []
+
+
+def test_nothing_to_recover(place: Place) -> None:
+    for words in ([], [place.root / "reports"]):
+        place.reports.mkdir(exist_ok=True)
+        ended = place.chaoskit("recover", *words)
+        assert (ended.code, ended.out) == (0, "nothing to recover: no dead run owes anything, and no orphaned lab is left\n")
+    as_json = place.chaoskit("recover", "--json")
+    assert json.loads(as_json.out) == {"recovered": []}
