@@ -101,11 +101,15 @@ class Place:
     root: Path
     python: Sequence[str] = (sys.executable,)
     environment: dict[str, str] = field(default_factory=lambda: dict(os.environ))
+    uid: int | None = None
+    """Whose processes they are; None: this one's user."""
     started: list[Running] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for directory in (self.root, self.scratch, self.said):
             directory.mkdir(parents=True, exist_ok=True)
+            if self.uid is not None:
+                os.chown(directory, self.uid, self.uid)
 
     @property
     def state(self) -> Path:

@@ -99,7 +99,7 @@ def test_a_lab_in_which_nobody_leads(place: Place) -> None:
 
 
 def test_a_service_that_dies_in_the_baseline(place: Place) -> None:
-    command = ["sh", "-c", "{{ bin }}/python -S /srv/relay.py {{ address }} {{ settings.port }} {{ settings.status_port }} "
+    command = ["sh", "-c", "{{ bin }}/python3 -S /srv/relay.py {{ address }} {{ settings.port }} {{ settings.status_port }} "
                "{{ settings.lease_s }} {{ nodes.kv | map(attribute='address') | join(' ') }} & "
                "until test -e /tmp/die; do sleep 0.05; done; echo out of memory; kill $!; exit 41"]  # fmt: skip
     folder = lab_with(place, services__relay__command=command)
@@ -119,7 +119,7 @@ def test_a_service_that_dies_in_the_baseline(place: Place) -> None:
 
 
 def test_a_port_in_a_node_that_is_in_use(place: Place) -> None:
-    squatter = {"command": ["{{ bin }}/python", "-m", "http.server", "8001"], "directory": "/srv", "ready": {"tcp": 8001}}
+    squatter = {"command": ["{{ bin }}/python3", "-m", "http.server", "8001"], "directory": "/srv", "ready": {"tcp": 8001}}
     folder = lab_with(
         place, services__squatter=squatter, services__relay__needs="squatter", nodes__kv__services=["squatter", "relay"]
     )

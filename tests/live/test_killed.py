@@ -115,10 +115,10 @@ def nothing_is_left(place: Place) -> None:
             assert last["kind"] == "run.ended", "only a run whose recording was over may be judged as if nothing had happened"
 
 
-def survive(root: Path, moment: Moment, **options: Any) -> str:
+def survive(root: Path, moment: Moment, short: dict[str, Any], **options: Any) -> str:
     """One moment in a place of its own; what was wrong, or an empty text."""
     place = Place(root / f"{moment.number}", **options)
-    run = place.start("run", place.write(**SHORT))
+    run = place.start("run", place.write(**short))
     try:
         strike(place, run, moment)
         nothing_is_left(place)
@@ -131,21 +131,21 @@ def survive(root: Path, moment: Moment, **options: Any) -> str:
     return ""
 
 
-def length_of_a_run(root: Path, **options: Any) -> float:
+def length_of_a_run(root: Path, short: dict[str, Any], **options: Any) -> float:
     place = Place(root / "whole", **options)
     began = time.monotonic()
-    ended = place.start("run", place.write(**SHORT)).end()
+    ended = place.chaoskit("run", place.write(**short))
     assert ended.code in (1, 3), ended  # two seconds of recovery are too few to judge by: the length is what is wanted
     assert place.traces() == []
     return time.monotonic() - began
 
 
-def all_moments(root: Path, count: int, **options: Any) -> None:
-    length_s = length_of_a_run(root, **options)
+def all_moments(root: Path, count: int, short: dict[str, Any], **options: Any) -> None:
+    length_s = length_of_a_run(root, short, **options)
     drawn = list(moments(SEED, count, length_s))
     began = time.monotonic()
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        failures = [text for text in pool.map(lambda m: survive(root, m, **options), drawn) if text]
+        failures = [text for text in pool.map(lambda m: survive(root, m, short, **options), drawn) if text]
     clean = count - len(failures)
     print(
         f"seed {SEED}: {clean} of {count} moments clean, in {time.monotonic() - began:.0f} s; a whole run takes {length_s:.1f} s"
@@ -158,7 +158,7 @@ def all_moments(root: Path, count: int, **options: Any) -> None:
 def test_killed_at_any_moment(possible: str, tmp_path: Path) -> None:
     if possible:
         pytest.skip(possible)
-    all_moments(tmp_path, MOMENTS)
+    all_moments(tmp_path, MOMENTS, SHORT)
 
 
 def test_the_search_for_traces_finds_what_is_there(place: Place) -> None:

@@ -1,0 +1,102 @@
+"""Whole runs, and runs that are killed, by a user without any rights."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.live.shop import RELAY, Place
+from tests.live.test_killed import SHORT, all_moments
+
+pytestmark = [
+    pytest.mark.lab,
+    pytest.mark.root,
+    pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root; every other test here is rootless already"),
+]
+
+UID = 1000
+MOMENTS = 5
+
+
+def closure(name: str) -> set[str]:
+    """A distribution and all that it needs, without its extras."""
+    found: set[str] = set()
+    waiting = [name]
+    while waiting:
+        if (current := waiting.pop().lower().replace("_", "-")) in found:
+            continue
+        try:
+            needs = metadata.requires(current) or []
+        except metadata.PackageNotFoundError:
+            continue  # for another system or another Python
+        found.add(current)
+        waiting += [re.split(r"[ <>=!~;\[(]", need, maxsplit=1)[0] for need in needs if "extra ==" not in need]
+    return found
+
+
+def copy_packages(target: Path) -> None:
+    """chaoskit and what it imports, where another user can read it."""
+    import chaoskit
+
+    target.mkdir(parents=True)
+    ignored = shutil.ignore_patterns("__pycache__", "tests")
+    for name in closure("chaoskit"):
+        files = metadata.files(name) or []
+        base = Path(str(metadata.distribution(name).locate_file(""))).resolve()
+        for top in {file.parts[0] for file in files if ".." not in file.parts and not file.is_absolute()}:
+            source = base / top
+            if source.is_dir() and not (target / top).exists():
+                shutil.copytree(source, target / top, ignore=ignored)
+            elif source.is_file() and source.suffix == ".py":
+                shutil.copy(source, target)
+    shutil.rmtree(target / "chaoskit", ignore_errors=True)
+    shutil.copytree(Path(chaoskit.__file__).parent, target / "chaoskit", ignore=ignored)
+
+
+@pytest.fixture(scope="module")
+def another_user() -> Iterator[tuple[Path, dict[str, Any]]]:
+    """(a directory of that user's, how a Place starts chaoskit as that user)."""
+    interpreter = f"/usr/bin/python{sys.version_info.major}.{sys.version_info.minor}"
+    if not os.access(interpreter, os.X_OK):
+        pytest.skip(f"{interpreter} is missing, and {sys.executable} cannot be executed by another user")
+    become = ("setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups", "--")
+    if subprocess.run([*become, "unshare", "--user", "--map-root-user", "--net", "true"], check=False).returncode != 0:
+        pytest.skip("an unprivileged user may not make namespaces here")
+    top = Path("/var/tmp") / f"chaoskit-rootless-live-{os.getpid()}"
+    try:
+        copy_packages(top / "packages")
+        shutil.copytree(RELAY, top / "relay")
+        (top / "home").mkdir()
+        os.chown(top / "home", UID, UID)
+        environment = {"HOME": str(top / "home"), "PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "PYTHONPATH": str(top / "packages")}
+        yield top, {"python": (*become, interpreter, "-B"), "environment": environment, "uid": UID}
+    finally:
+        shutil.rmtree(top)
+
+
+def test_a_whole_run(another_user: tuple[Path, dict[str, Any]]) -> None:
+    top, options = another_user
+    place = Place(top / "home" / "whole-run", **options)
+    ended = place.chaoskit("run", place.write(lab=str(top / "relay")))
+    assert ended.code == 0, ended
+    result = place.result()
+    assert (result["verdict"], result["undo"]["dirty"]) == ("passed", [])
+    assert result["environment"]["user"] == "unprivileged"
+    assert "rootless" in result["lab"]["mode"]
+    assert place.traces() == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_killed_at_any_moment(another_user: tuple[Path, dict[str, Any]]) -> None:
+    top, options = another_user
+    all_moments(top / "home" / "killed", MOMENTS, {**SHORT, "lab": str(top / "relay")}, **options)
