@@ -13,7 +13,7 @@ from chaoskit.engine.run_directory import EventLog, RunDirectory
 from chaoskit.engine.scene import LiveScene
 from chaoskit.engine.store import merge_spool
 from chaoskit.engine.undo import UndoJournal
-from chaoskit.model.errors import Aborted, ChaoskitError, HealFailed, Interrupted, LabGone, LabUnavailable
+from chaoskit.model.errors import Aborted, ChaoskitError, HealFailed, Interrupted, LabGone, LabUnavailable, StepFailed
 from chaoskit.model.plan import Plan, PlannedAction, TrialPlan
 from chaoskit.ports.clock import Clock
 from chaoskit.ports.fault import Fault
@@ -23,6 +23,8 @@ from chaoskit.ports.progress import Progress, Snapshot
 TICK_S = 0.05
 CLIENT_START_S = 60.0
 READ_BACK_S = 120.0
+TARGET_WITHIN_S = 5.0
+"""How long a role may be without a holder before a fault aimed at it gives up."""
 HOLD_MARGIN_S = 120.0
 """The dead-man timer fires this long after the planned end of a fault: late enough never to heal a run that is alive."""
 
@@ -186,11 +188,22 @@ class Trial:
 
     def _inject(self, planned: PlannedAction, scene: LiveScene) -> None:
         fault = self._c.fault_type(planned.fault).model_validate(planned.action.parameters)
-        nodes = scene.resolve(planned.action.target)
+        nodes = self._resolved(planned, scene)
         period = planned.action.period
         hold_s = float(period) if period is not None else float(self._plan.experiment.recovery)
         injection = self._breaker().inject(planned.name, fault, scene, nodes, hold_s + HOLD_MARGIN_S)
         injection.until_ns = self._c.clock.monotonic_ns() + round(hold_s * 1e9)
+
+    def _resolved(self, planned: PlannedAction, scene: LiveScene) -> tuple[str, ...]:
+        """The target now. On a busy machine a role's holder may not have answered this instant: it is asked again for a while."""
+        deadline_ns = self._c.clock.monotonic_ns() + round(TARGET_WITHIN_S * 1e9)
+        while True:
+            try:
+                return scene.resolve(planned.action.target)
+            except StepFailed:
+                if planned.action.target.role is None or self._c.clock.monotonic_ns() >= deadline_ns:
+                    raise
+            self._tick()
 
     def _is_over(self, injection: Injection, now_ns: int, watch: Observation) -> bool:
         """By the clock; a fault without a period ends as soon as the clients are back (at the latest after `recovery`)."""

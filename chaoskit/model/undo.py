@@ -10,7 +10,7 @@ from chaoskit.model.steps import Step
 
 
 class Debt(Record):
-    """One injection and the literal steps that undo it: healing needs neither the fault's code nor the process that injected it."""
+    """One injection and the literal steps that undo it: healing needs neither the fault's code nor the process that made it."""
 
     debt_id: str
     run_id: str

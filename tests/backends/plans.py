@@ -8,7 +8,6 @@ from typing import Any
 
 from chaoskit.model.lab import (
     HttpCheck,
-    FilePlan,
     ImageSpec,
     InterfacePlan,
     LabPlan,

@@ -21,6 +21,8 @@ from tests.measures.recorded import (
     fault,
     final_read,
     leaders,
+    role,
+    settled,
     trial,
     unacknowledged,
 )
@@ -177,6 +179,18 @@ def test_two_leaders_at_once() -> None:
     assert dual.high is not None
     assert dual.low <= 14 <= dual.high
     assert dual.high - dual.low < 0.5
+
+
+def test_a_watcher_that_was_blind_cannot_speak_against_two_leaders() -> None:
+    seldom = tuple(role(node, [(-99, 99)] if node == "db1" else [], every_s=5.0) for node in ("db1", "db2", "db3"))
+    judgement = registry.load("objectives", "split_brain")
+    judge = judgement() if isinstance(judgement, type) else judgement
+    blind = measured(trial(good_client(), roles=seldom)).model_copy(update={"rpo": None})
+    (outcome,) = judge.judge("none", blind)
+    assert outcome.met is None
+    assert "not sampled for up to" in outcome.reasons[0]
+    (seeing,) = judge.judge("none", measured(trial(good_client(), roles=settled())).model_copy(update={"rpo": None}))
+    assert seeing.met is True
 
 
 def test_a_superseded_leader_that_still_acknowledges() -> None:
