@@ -17,6 +17,7 @@ from chaoskit.faults.file_delete import FileDelete
 from chaoskit.model.capability import USERS_MANY, Survey
 from chaoskit.model.errors import StepFailed
 from chaoskit.model.facts import FileQuery, ServiceQuery
+from chaoskit.model.lab import FilePlan
 from chaoskit.model.steps import STEP, Exec, RemoveFile, Step, WriteFile
 from chaoskit.ports.fault import Facts, Fault
 
@@ -106,7 +107,7 @@ def test_a_wrong_owner_locks_its_user_out(lab: NamespaceLab, survey: Survey) -> 
 
 def test_a_service_that_cannot_start_with_a_garbled_file_runs_again_after_the_heal(up: Up) -> None:
     server = plans.service("server", "sh", "-c", ". /etc/server.conf && exec sleep $seconds", restart="always")
-    file = plans.FilePlan(path="/etc/server.conf", content="seconds=1000\n", mode=0o644, owner="root")
+    file = FilePlan(path="/etc/server.conf", content="seconds=1000\n", mode=0o644, owner="root")
     lab = up(plans.plan(plans.node("n0", 0, services=(server.model_copy(update={"files": (file,)}),))))
     fault = FileChange(path="/etc/server.conf", garbage=True, reload=("pkill", "-x", "sleep"))
     facts = prepared(lab, fault)
