@@ -47,6 +47,12 @@ format: install
 docs: install
 	$(BIN)/python -m chaoskit.surfaces.reference .
 
+# The sample in reports/ comes from a real run; replace it with a new one.
+sample: install
+	rm -rf reports/sample
+	$(BIN)/chaoskit run experiments/patroni/async-lagging-power-off.yaml --out reports/sample
+	rm -rf reports/sample/spool
+
 bench: install
 	for bench in tests/benchmarks/bench_*.py; do $(BIN)/python $$bench || exit 1; done
 
