@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 
 import pytest
 
@@ -79,3 +80,27 @@ def test_nothing_to_recover(place: Place) -> None:
         assert (ended.code, ended.out) == (0, "nothing to recover: no dead run owes anything, and no orphaned lab is left\n")
     as_json = place.chaoskit("recover", "--json")
     assert json.loads(as_json.out) == {"recovered": []}
+
+
+@pytest.mark.parametrize("words", ["nodes are up", "is ready"])
+def test_a_lab_whose_maker_was_killed_can_be_ended(place: Place, words: str) -> None:
+    """It was to outlive its maker, so it is nobody's orphan; `lab down` ends it like any other."""
+    run = place.start("lab", "up", RELAY, "--name", "mine")
+    run.says(words)
+    run.kill()
+    assert place.chaoskit("recover").code == 0
+    down = place.chaoskit("lab", "down", "--all")
+    assert down.code == 0, down
+    assert place.traces() == []
+
+
+def test_an_interrupted_lab_up_leaves_nothing(place: Place) -> None:
+    for words in ("nodes are up", "kv1: relay is ready"):
+        run = place.start("lab", "up", RELAY, "--name", "mine")
+        run.says(words)
+        run.signal(signal.SIGINT)
+        ended = run.end()
+        assert ended.code in (0, 130), ended  # 0 where it was up already
+        if ended.code == 0:
+            assert place.chaoskit("lab", "down", "mine").code == 0
+        assert place.traces() == []

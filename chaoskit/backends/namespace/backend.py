@@ -40,16 +40,7 @@ class NamespaceBackend:
         self, plan: LabPlan, lab_id: str, run_id: str, logs: Path, *, detached: bool, progress: Callable[[str], None]
     ) -> NamespaceLab:
         files = LabFiles(lab_id)
-        try:
-            state.make_private(state.state_directory())
-            files.directory.mkdir(parents=True)
-        except FileExistsError:
-            message = f"there is a lab {lab_id} already, or what is left of one"
-            raise LabUnavailable(f"{message}: end it with `chaoskit lab down {lab_id}`", str(files.directory)) from None
-        except OSError as error:
-            raise LabUnavailable(f"the lab's directory cannot be made: {error}") from error
         logs = logs.absolute()
-        logs.mkdir(parents=True, exist_ok=True)
         record = {
             "lab_id": lab_id,
             "run_id": run_id,
@@ -58,8 +49,16 @@ class NamespaceBackend:
             "logs": str(logs),
             "plan": plan.model_dump(mode="json"),
         }
-        files.write(**record, keeper=None)
         try:
+            state.make_private(state.state_directory())
+            files.claim(**record, keeper=None)
+        except FileExistsError:
+            message = f"there is a lab {lab_id} already, or what is left of one"
+            raise LabUnavailable(f"{message}: end it with `chaoskit lab down {lab_id}`", str(files.directory)) from None
+        except OSError as error:
+            raise LabUnavailable(f"the lab's directory cannot be made: {error}") from error
+        try:
+            logs.mkdir(parents=True, exist_ok=True)
             self._build(files, record, plan, progress)
         except BaseException as error:
             evidence = error.evidence if isinstance(error, (Refused, LabUnavailable)) else ""
@@ -137,8 +136,9 @@ class NamespaceBackend:
             if files.directory.exists():
                 what.append(f"files {files.directory}")
             owner = record.get("owner")
-            # a detached lab belongs to nobody's process: it lives until somebody ends it
-            lives = state.alive(*owner) if owner and not record.get("detached") else bool(state.processes_of(lab_id))
+            # a detached lab belongs to nobody's process once it is there: it lives until somebody ends it
+            on_its_own = record.get("detached") and record.get("keeper")
+            lives = state.alive(*owner) if owner and not on_its_own else bool(state.processes_of(lab_id))
             found.append(
                 Leftover(backend=self.name, lab_id=lab_id, run_id=record.get("run_id", ""), what=tuple(what), owner_alive=lives)
             )

@@ -80,12 +80,14 @@ async def stop_all(node: Node, members: Callable[[], dict[int, procfs.Stat]]) ->
     """SIGSTOP to every process of a node until none runs, whatever they fork meanwhile."""
     deadline = time.monotonic() + _DEADLINE_S
     first = True
+    told: set[int] = set()
     while True:
         now = members()
         if first:
             node.already_stopped = {pid for pid, seen in now.items() if seen.state == "T"}
             first = False
-        running = [pid for pid, seen in now.items() if seen.state not in "TtZX"]
+        # one that waits in the kernel stops before it runs again; a shell's vfork waits so until its stopped child goes on
+        running = [pid for pid, seen in now.items() if seen.state not in "TtZX" and not (seen.state == "D" and pid in told)]
         if not running:
             return
         if time.monotonic() > deadline:
@@ -93,6 +95,7 @@ async def stop_all(node: Node, members: Callable[[], dict[int, procfs.Stat]]) ->
         for pid in running:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGSTOP)
+                told.add(pid)
         await asyncio.sleep(0.001)
 
 

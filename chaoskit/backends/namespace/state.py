@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -21,6 +22,9 @@ from chaoskit.backends.namespace.identity import own_environment, start_ticks
 from chaoskit.backends.namespace.volumes import attached_loops
 
 _GONE_WITHIN_S = 10.0
+_NEW = ".new-"
+TRIAL = "trial-"
+"""How a survey's scratch group is called, before the number of the process that tries."""
 _THAW_AFTER_S = 0.5
 
 
@@ -53,6 +57,19 @@ class LabFiles:
     def record(self) -> Path:
         return self.directory / "lab.json"
 
+    def claim(self, **fields: Any) -> None:
+        """Make the directory with its record in it, in one act: nobody sees a lab without an owner. FileExistsError if taken."""
+        made = self.directory.with_name(f"{_NEW}{self.lab_id}-{os.getpid()}")
+        made.mkdir(parents=True)
+        try:
+            (made / self.record.name).write_text(json.dumps(fields), encoding="utf-8")
+            made.rename(self.directory)
+        except OSError as error:
+            shutil.rmtree(made, ignore_errors=True)
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise FileExistsError(error.errno, error.strerror, str(self.directory)) from error
+            raise
+
     def write(self, **fields: Any) -> None:
         """Replace lab.json in one act."""
         beside = self.directory / "lab.json.new"
@@ -77,9 +94,15 @@ class LabFiles:
 
 def labs_on_disk() -> list[str]:
     try:
-        return sorted(entry.name for entry in os.scandir(state_directory() / "labs") if entry.is_dir())
+        found = [entry.name for entry in os.scandir(state_directory() / "labs") if entry.is_dir()]
     except FileNotFoundError:
         return []
+    return sorted(name for name in found if not (name.startswith(_NEW) and _maker_lives(name)))
+
+
+def _maker_lives(name: str) -> bool:
+    """Of something that is being made, named after the process that makes it: not there yet, and no leftover either."""
+    return start_ticks(int(pid)) is not None if (pid := name.rpartition("-")[2]).isdigit() else False
 
 
 def labs_in_cgroups() -> list[str]:
@@ -89,7 +112,7 @@ def labs_in_cgroups() -> list[str]:
     for parent in cgroup_parents():
         with contextlib.suppress(OSError):
             found |= {e.name[len(prefix) :] for e in os.scandir(parent) if e.is_dir() and e.name.startswith(prefix)}
-    return sorted(found)
+    return sorted(name for name in found if not (name.startswith(TRIAL) and _maker_lives(name)))
 
 
 def alive(pid: int, ticks: int) -> bool:

@@ -21,6 +21,7 @@ from typing import Any
 
 from chaoskit.backends.namespace import freezer, identity, syscalls, transport
 from chaoskit.backends.namespace.processes import forked
+from chaoskit.backends.namespace.state import TRIAL
 from chaoskit.backends.namespace.volumes import Volumes
 from chaoskit.backends.namespace.wire import Refused, unpacked
 from chaoskit.linux import netlink
@@ -103,7 +104,7 @@ def _inside(wires: str, act: dict[str, Any] | None, rootless: bool) -> None:
 
 def _cgroup(directory: Path) -> None:
     """A process of our own is put into a group of our own, frozen, thawed and ended."""
-    group = freezer.make_cgroup(f"{freezer.cgroup_prefix(directory)}trial-{os.getpid()}")
+    group = freezer.make_cgroup(f"{freezer.cgroup_prefix(directory)}{TRIAL}{os.getpid()}")
     if group is None:
         raise Refused("no cgroup v2 directory here can be written")
     sleeper = forked(_sleep)
