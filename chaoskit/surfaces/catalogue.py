@@ -27,7 +27,6 @@ from chaoskit.ports.client import ClientType
 from chaoskit.ports.fault import Fault
 from chaoskit.surfaces.documentation import parameters, summary
 from chaoskit.surfaces.installed import Installed, pass_installed
-from chaoskit.surfaces.step_words import step_words
 from chaoskit.surfaces.terminal import say, say_json, say_table
 
 EXAMPLE_LAB = LabSpec.model_validate(
@@ -90,7 +89,7 @@ def example_steps(kind: type[Fault]) -> tuple[list[str], list[str]]:
         facts = fault.prepare(scene, scene.resolve(action.target), "example")
     except StepFailed as error:
         return [f"known at run time: {error}"], []
-    return [step_words(s) for s in fault.inject(facts)], [step_words(s) for s in fault.heal(facts)]
+    return [s.words() for s in fault.inject(facts)], [s.words() for s in fault.heal(facts)]
 
 
 def surveys(installed: Installed) -> dict[str, Survey | str]:

@@ -17,7 +17,6 @@ from chaoskit.model.experiment import Action, Selector
 from chaoskit.model.plan import Plan, PlannedAction
 from chaoskit.model.units import Duration
 from chaoskit.surfaces.installed import Installed, pass_installed
-from chaoskit.surfaces.step_words import step_words
 from chaoskit.surfaces.terminal import say, say_json, say_table
 
 EXPERIMENT = click.argument("experiment", type=click.Path(path_type=Path))
@@ -197,10 +196,10 @@ def _say_action(planned_action: PlannedAction, made: Plan) -> None:
         drawn = ", ".join(_drawn(trial.actions, planned_action.name) for trial in made.trials[:10])
         say(f"{pad}with a random extra wait of up to {action.phase}; by trial: {drawn}", "dim")
     for step in planned_action.inject_preview:
-        say(f"{pad}- {step_words(step)}")
+        say(f"{pad}- {step.words()}")
     say(f"  {_held(action):>10}  heal it")
     for step in planned_action.heal_preview:
-        say(f"{pad}- {step_words(step)}")
+        say(f"{pad}- {step.words()}")
     for note in planned_action.notes:
         say(f"{pad}note: {note}", "warn")
 

@@ -17,25 +17,10 @@ from chaoskit.model.steps import STEP, Step
 from chaoskit.ports.fault import Fault
 from tests.simulated.clock import FakeClock
 from tests.simulated.cluster import SimulatedCluster
-from tests.simulated.lab import ALL_CAPABILITIES, SimulatedBackend, SimulatedLab
+from tests.simulated.lab import ALL_CAPABILITIES, DEEDS, SimulatedBackend, SimulatedLab
 from tests.simulated.plans import lab_plan
 
 FAULTS: dict[str, type[Fault]] = {point.name: point.load() for point in entry_points(group="chaoskit.faults")}
-
-STEP_NEEDS = {
-    "cut_links": "network.cut",
-    "set_link": "network.link",
-    "block_ports": "network.ports",
-    "power_off": "node.power",
-    "freeze": "node.freeze",
-    "signal": "process.signal",
-    "exec": "command.exec",
-    "stop_service": "process.signal",
-    "write_file": "file.edit",
-    "remove_file": "file.edit",
-    "fail_volume": "volume.fail",
-}
-"""A step of this kind cannot be performed without this capability."""
 
 
 def parameters(fault: type[Fault]) -> dict[str, Any]:
@@ -68,22 +53,8 @@ def holds(lab: SimulatedLab, checks: tuple[Check, ...], side: str) -> bool:
     return seen_within(lab, checks, lambda c: getattr(c, side), 1.0, lab.clock, nothing_is=side == "healed")[0]
 
 
-def state(lab: SimulatedLab) -> tuple[object, ...]:
-    c = lab.cluster
-    running = tuple(bool(c.pid(m)) for m in c.members)
-    unplugged = frozenset(c.unplugged)
-    return (
-        unplugged,
-        dict(c.blocks),
-        dict(c.shares),
-        frozenset(c.off),
-        frozenset(c.frozen),
-        {k: frozenset(v) for k, v in c.cuts.items()},
-        frozenset(c.stopped),
-        c.file("db1", "/etc/hosts"),
-        tuple(c.volumes.items()),
-        running,
-    )
+def state(lab: SimulatedLab) -> dict[str, Any]:
+    return lab.cluster.broken()
 
 
 def performed(lab: SimulatedLab, steps: tuple[Step, ...]) -> None:
@@ -105,7 +76,7 @@ def test_it_bites_is_seen_and_heals(fault: Fault, lab: SimulatedLab) -> None:
 
 def test_a_fault_that_does_nothing_is_not_verified(fault: Fault, lab: SimulatedLab) -> None:
     facts = fault.prepare(scene(lab), ("db1",), "tag")
-    lab._backend.deaf = set(STEP_NEEDS)
+    lab._backend.deaf = set(DEEDS)
     performed(lab, fault.inject(facts))
     assert not holds(lab, fault.effect(facts), "in_force")
 
@@ -134,7 +105,7 @@ def test_needs_cover_the_steps(fault: Fault, lab: SimulatedLab) -> None:
     facts = fault.prepare(scene(lab), ("db1",), "tag")
     needed = {need.capability for need in fault.needs() if need.required}
     for step in fault.inject(facts):
-        assert STEP_NEEDS.get(step.kind) in (None, *needed), f"{step.kind} is not covered by needs()"
+        assert step.NEEDS in (None, *needed), f"{step.kind} is not covered by needs()"
     assert all(isinstance(need, Need) and need.why and need.capability in ALL_CAPABILITIES for need in fault.needs())
 
 

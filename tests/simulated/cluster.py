@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import base64
+import copy
 from bisect import bisect_right
 from dataclasses import dataclass, field
+from typing import Any
 
 from chaoskit.model.facts import ProcessInfo
 from chaoskit.model.files import FileState
 from chaoskit.model.steps import BlockPorts, Link
 
 SERVICE_PID = 100
+_STEPS_CHANGE = frozenset(
+    ("off", "frozen", "cuts", "shares", "blocks", "unplugged", "stopped", "volumes", "touched", "marks"),
+)
 
 
 @dataclass
@@ -41,12 +46,21 @@ class SimulatedCluster:
     """Those that do not work, and how a write to them ends."""
     files: dict[tuple[str, str], FileState | None] = field(default_factory=dict)
     """What was written, or removed; every other file is there and lists two hosts."""
+    touched: set[str] = field(default_factory=set)
+    """node:path of what commands of the `run` fault made."""
+    marks: dict[tuple[str, ...], Any] = field(default_factory=dict)
+    """(what, node, ...) -> whatever a step changed and a question reads back: for all that the rules do not depend on."""
     _lost_since_ns: int | None = None
     _serving: list[tuple[int, str | None]] = field(default_factory=list)
 
     @property
     def nodes(self) -> tuple[str, ...]:
         return (*self.members, *self.observers)
+
+    def broken(self) -> dict[str, Any]:
+        """Everything that steps change and healing has to put back."""
+        changed = {name: copy.deepcopy(value) for name, value in vars(self).items() if name in _STEPS_CHANGE}
+        return {**changed, "running": [bool(self.pid(member)) for member in self.members], "file": self.file("db1", "/etc/hosts")}
 
     def is_cut(self, source: str, destination: str) -> bool:
         cut = (links for tag, links in self.cuts.items() if self.shares.get(tag, 100.0) >= 100)

@@ -16,7 +16,6 @@ from ruamel.yaml import YAML
 
 from chaoskit.model.plan import Plan
 from chaoskit.model.steps import CutLinks, Exec, Link, PowerOff, ProcessRef, Signal
-from chaoskit.surfaces.step_words import step_words
 from tests.engine.toy import EXPERIMENT, LAB, written
 from tests.surfaces.shell import real, toy
 
@@ -193,12 +192,10 @@ def test_the_schema_carries_documentation() -> None:
 
 def test_steps_in_words() -> None:
     both = CutLinks(tag="t", links=(Link(source="a", destination="b"), Link(source="b", destination="a")), network="lan")
-    assert step_words(both) == "drop every frame between a and b on lan"
-    assert (
-        step_words(PowerOff(node="a", silent=False, lose_unsynced=False)) == "power off a: every process ends, connections close"
-    )
-    assert step_words(Signal(node="a", signal="STOP", processes=(ProcessRef(pid=7, start_ticks=1),))) == "send STOP on a to 7"
-    assert step_words(Exec(node="a", argv=("echo", "a b"), user="postgres")) == "run on a as postgres: echo 'a b'"
+    assert both.words() == "drop every frame between a and b on lan"
+    assert PowerOff(node="a", silent=False, lose_unsynced=False).words() == "power off a: every process ends, connections close"
+    assert Signal(node="a", signal="STOP", processes=(ProcessRef(pid=7, start_ticks=1),)).words() == "send STOP on a to 7"
+    assert Exec(node="a", argv=("echo", "a b"), user="postgres").words() == "run on a as postgres: echo 'a b'"
 
 
 def on_terminal(*words: str, width: int, **environment: str) -> str:

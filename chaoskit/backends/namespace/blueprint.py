@@ -121,9 +121,9 @@ def act(plan: LabPlan, step: steps.Step) -> dict[str, Any]:
     match step:
         case steps.CutLinks():
             pairs = shaping.cut_pairs(plan, step)
-            return {"act": "netfilter", "batch": packed(nft.cut(step.tag, pairs, step.share_percent)), "tolerate": []}
+            return shaping.netfilter(nft.cut(step.tag, pairs, step.share_percent))
         case steps.JoinLinks():
-            return {"act": "netfilter", "batch": packed(nft.join(step.tag)), "tolerate": [errno.ENOENT]}
+            return shaping.netfilter(nft.join(step.tag), tolerate=[errno.ENOENT])
         case steps.SetLink() | steps.BlockPorts():
             return shaping.act(plan, step)
         case _:

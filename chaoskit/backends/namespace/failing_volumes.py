@@ -13,11 +13,12 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
 from chaoskit.backends.namespace import census, syscalls
+from chaoskit.backends.namespace.department import Department, Handler
 from chaoskit.backends.namespace.errands import Hangs, inside
 from chaoskit.backends.namespace.node import Node
 from chaoskit.backends.namespace.processes import Json, Nursery
@@ -31,7 +32,7 @@ _BLOCK_BYTES = 4096
 _SAID = {errno.EIO: "eio", errno.EUCLEAN: "eio", errno.ESHUTDOWN: "eio", errno.EROFS: "read_only", errno.ENOSPC: "full"}
 
 
-class FailingVolumes:
+class FailingVolumes(Department):
     """What a lab can be told and asked about failing volumes."""
 
     def __init__(self, volumes: Volumes, nursery: Nursery, find: Callable[[str], Node]) -> None:
@@ -39,10 +40,10 @@ class FailingVolumes:
         self._failed: dict[tuple[str, str], str] = {}
         self._probes: dict[tuple[str, str], asyncio.Future[int]] = {}
 
-    def acts(self) -> dict[str, Callable[[Json], Awaitable[Json]]]:
+    def acts(self) -> dict[str, Handler]:
         return {"fail_volume": self._fail, "restore_volume": self._restore}
 
-    def questions(self) -> dict[str, Callable[[Json], Awaitable[Json]]]:
+    def questions(self) -> dict[str, Handler]:
         return {"volume": self._ask}
 
     def thaw(self, node: Node) -> None:
@@ -51,7 +52,7 @@ class FailingVolumes:
             if self._failed.get((node.name, volume["name"])) == "hang":
                 syscalls.thaw_filesystem(str(self._volumes.place(node.name, volume["name"])))
 
-    def forget(self, node: Node) -> None:
+    def node_booting(self, node: Node) -> None:
         """The node's volumes are about to be mounted afresh: none of them fails any more."""
         for key in [key for key in self._failed if key[0] == node.name]:
             del self._failed[key]

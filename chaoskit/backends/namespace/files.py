@@ -7,9 +7,10 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 
+from chaoskit.backends.namespace.department import Department, Handler
 from chaoskit.backends.namespace.errands import inside
 from chaoskit.backends.namespace.node import Node
 from chaoskit.backends.namespace.processes import Json, Nursery
@@ -19,16 +20,16 @@ MOST_BYTES = 1 << 20
 _WITHIN_S = 5.0
 
 
-class Files:
+class Files(Department):
     """What a lab can be told and asked about files."""
 
     def __init__(self, nursery: Nursery, find: Callable[[str], Node]) -> None:
         self._nursery, self._find = nursery, find
 
-    def acts(self) -> dict[str, Callable[[Json], Awaitable[Json]]]:
+    def acts(self) -> dict[str, Handler]:
         return {"write_file": self._write, "remove_file": self._remove}
 
-    def questions(self) -> dict[str, Callable[[Json], Awaitable[Json]]]:
+    def questions(self) -> dict[str, Handler]:
         return {"file": self._read}
 
     async def _write(self, act: Json) -> Json:

@@ -9,24 +9,26 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from chaoskit.backends.namespace import asking, census, freezer, links, syscalls, transport
+from chaoskit.backends.namespace import census, freezer, syscalls, transport
+from chaoskit.backends.namespace.commands import Commands
+from chaoskit.backends.namespace.department import Department, Handler
 from chaoskit.backends.namespace.failing_volumes import FailingVolumes
 from chaoskit.backends.namespace.files import Files
+from chaoskit.backends.namespace.links import Links
 from chaoskit.backends.namespace.node import Node, start_building
 from chaoskit.backends.namespace.processes import Json, Nursery
 from chaoskit.backends.namespace.services import Supervisor
 from chaoskit.backends.namespace.volumes import Volumes
-from chaoskit.backends.namespace.wire import Blueprint, NodeJson, Refused, packed, unpacked
+from chaoskit.backends.namespace.wire import Blueprint, NodeJson, Refused, unpacked
 from chaoskit.linux import netlink
 
 _BOOT_DEADLINE_S = 20.0
 _KILL_DEADLINE_S = 10.0
-_STOP_DEADLINE_S = 0.5
 _EVENTS_KEPT = 20_000
 
 
@@ -42,6 +44,23 @@ class LabHost:
         self.events: list[Json] = []
         self.nodes: dict[str, Node] = {}
         self.cgroup: Path | None = None
+        self._departments: tuple[Department, ...] = (
+            Commands(self.supervisor, self.node),
+            Links(self.node),
+            self.supervisor,
+            self.files,
+            self.failing,
+        )
+        self._acts: dict[str, Handler] = {
+            "power_off": self._power_off,
+            "power_on": self._power_on,
+            "freeze": self._freeze,
+            "thaw": self._thaw,
+        }
+        self._questions: dict[str, Handler] = {}
+        for department in self._departments:
+            self._acts |= department.acts()
+            self._questions |= department.questions()
         self._switch = os.open("/proc/self/ns/net", os.O_RDONLY)
         self._locks: dict[str, asyncio.Lock] = {}
 
@@ -180,69 +199,27 @@ class LabHost:
         if node.init == init:
             node.init, node.frozen = 0, False
             (Path(self.lab["directory"]) / "inside" / node.name).write_text("", encoding="utf-8")
-            self.supervisor.power_cycled(node.name)
+            for department in self._departments:
+                department.node_ended(node)
             if node.busy != "powering off":
                 self.say("problem", message=f"{node.name}: its first process ended; the node is off")
 
-    # ---- acts
+    # ---- acts and questions
 
     async def act(self, act: Json) -> Json:
         """Perform one compiled step; fields of the answer. Refused where it could not be done."""
-        acts: dict[str, Callable[[Json], Awaitable[Json]]] = {
-            "exec": self._exec,
-            "signal": self._signal,
-            "netfilter": self._netfilter,
-            "netlink": links.send,
-            "power_off": self._power_off,
-            "power_on": self._power_on,
-            "freeze": self._freeze,
-            "thaw": self._thaw,
-            **self.supervisor.acts(),
-            **self.files.acts(),
-            **self.failing.acts(),
-        }
         began = time.monotonic_ns()
         try:
-            answer = await acts[act["act"]](act)
+            answer = await self._acts[act["act"]](act)
         except OSError as error:
             raise Refused(f"{act['act']}: {error}") from error
         return {"output": "", "began_ns": began, "ended_ns": time.monotonic_ns(), **answer}
 
-    async def _exec(self, act: Json) -> Json:
-        node = self.node(act["node"])
-        code, output, _ = await self.supervisor.execute(node, act["argv"], act["user"], act.get("env", {}), act["timeout_s"])
-        if code is None:
-            raise Refused(f"{node.name}: {act['argv'][0]} did not end within {act['timeout_s']:g} s", output[-4096:])
-        if "ok_codes" in act and code not in act["ok_codes"]:
-            raise Refused(f"{node.name}: {' '.join(act['argv'])}: exit code {code}", output[-4096:])
-        return {"code": code, "output": output}
-
-    async def _signal(self, act: Json) -> Json:
-        node = self.node(act["node"])
-        number = getattr(signal, f"SIG{act['signal']}", None)
-        if number is None:
-            raise Refused(f"there is no signal {act['signal']!r}")
-        sent: list[str] = []
-        gone: list[str] = []
-        for wanted in act["processes"]:
-            found = census.find(node, wanted["pid"]) if node.init else None
-            done = found is not None and census.signalled(found[0], wanted["start_ticks"], number)
-            (sent if done else gone).append(str(wanted["pid"]))
-        if act["signal"] == "STOP" and sent:
-            await self._until_stopped(node, act["processes"])
-        parts = [f"{act['signal']} to {', '.join(sent)}"] if sent else []
-        parts += [f"gone already: {', '.join(gone)}"] if gone else []
-        return {"output": "; ".join(parts)}
-
-    async def _until_stopped(self, node: Node, processes: list[Json]) -> None:
-        """A stop is done when the process stands still; one that waits for a disk does so later, and is not waited for."""
-        deadline = time.monotonic() + _STOP_DEADLINE_S
-        while time.monotonic() < deadline and any(census.process_state(node, wanted) == "running" for wanted in processes):
-            await asyncio.sleep(0.0005)
-
-    async def _netfilter(self, act: Json) -> Json:
-        transport.send_batch(netlink.NETLINK_NETFILTER, unpacked(act["batch"]), tolerate=act.get("tolerate", ()))
-        return {}
+    async def ask(self, query: Json) -> Json:
+        """Answer a query; fields of a Reading, and "code" for a command."""
+        if query["kind"] not in self._questions:
+            raise Refused(f"no such question: {query['kind']!r}")
+        return await self._questions[query["kind"]](query)
 
     async def _freeze(self, act: Json) -> Json:
         node = self.node(act["node"])
@@ -323,7 +300,8 @@ class LabHost:
                 return {"output": "it was on already"}
             self._unplug(node)
             transport.send_batch(netlink.NETLINK_NETFILTER, unpacked(node.plan["unsilence"]), tolerate=(errno.ENOENT,))
-            self.failing.forget(node)
+            for department in self._departments:
+                department.node_booting(node)
             names = [v["name"] for v in node.plan["volumes"]]
             if names and self.volumes.loop_backed:
                 await self._blocking(lambda: self.volumes.mount_all(node.name, names), f"{node.name}: mount")
@@ -331,42 +309,13 @@ class LabHost:
             self.supervisor.boot(node.name)
         return {}
 
-    # ---- questions
-
-    async def ask(self, query: Json) -> Json:
-        """Answer a query; fields of a Reading, and "code" for a command."""
-        node = self.node(query["node"]) if "node" in query else None
-        kind = query["kind"]
-        if kind == "netfilter":
-            return {"dump": packed(transport.dump(netlink.NETLINK_NETFILTER, unpacked(query["request"])))}
-        assert node is not None
-        if kind in links.QUESTIONS:
-            return await links.ask(node, query)
-        if kind == "node_state":
-            return {"value": node.state}
-        if kind == "reach":
-            if not node.init:
-                return {"value": "source_off"}
-            return {"value": await asking.reach(node.init, query["address"], query["device"], query["timeout_s"])}
-        if kind == "service":
-            return {"value": self.supervisor.find(node.name, query["service"]).state}
-        if kind == "processes":
-            return {"processes": census.listing(node, self.supervisor.mains(node.name)) if node.init else []}
-        if kind == "process_state":
-            return {"value": census.process_state(node, query["process"])}
-        if kind == "pid_file":
-            return {"number": census.first_integer(node, query["path"])}
-        if kind in (questions := {**self.files.questions(), **self.failing.questions()}):
-            return await questions[kind](query)
-        if kind == "exec":
-            return await self._exec(query)
-        raise Refused(f"no such question: {kind!r}")
-
     # ---- ending
 
     async def end(self) -> list[str]:
         """End every node and give everything back; what could not be, in words."""
         trouble: list[str] = []
+        for department in self._departments:
+            department.lab_ending()
         for node in self.nodes.values():
             if node.init:
                 node.busy = "powering off"

@@ -12,12 +12,14 @@ import fcntl
 import os
 import socket
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from chaoskit.backends.namespace import transport
+from chaoskit.backends.namespace import asking, transport
+from chaoskit.backends.namespace.department import Department, Handler, Json
 from chaoskit.backends.namespace.node import Node, packet_socket, stream_socket
-from chaoskit.backends.namespace.wire import unpacked
+from chaoskit.backends.namespace.wire import packed, unpacked
+from chaoskit.linux import netlink
 
 _SIOCGIFFLAGS = 0x8913
 _IFF_UP = 0x1
@@ -25,22 +27,47 @@ _ETH_P_ARP = 0x0806
 _BURST, _BETWEEN_BURSTS_S, _LAST_ANSWERS_S = 25, 0.001, 0.1
 _IFF_RUNNING = 0x40
 
-QUESTIONS = ("carrier", "connect", "loss")
 
+class Links(Department):
+    """What a lab can be told and asked about its links."""
 
-async def send(act: Mapping[str, Any]) -> dict[str, Any]:
-    """Send a ready-made batch on the switch."""
-    transport.send_batch(act["family"], unpacked(act["batch"]), tolerate=act.get("tolerate", ()))
-    return {}
+    def __init__(self, find: Callable[[str], Node]) -> None:
+        self._find = find
 
+    def acts(self) -> dict[str, Handler]:
+        return {"netlink": self._send}
 
-async def ask(node: Node, query: Mapping[str, Any]) -> dict[str, Any]:
-    """Answer one of QUESTIONS; fields of a Reading."""
-    if query["kind"] == "connect":
-        return {"value": await connect(node, query["address"], query["port"], query["timeout_s"])}
-    if query["kind"] == "loss":
+    def questions(self) -> dict[str, Handler]:
+        return {
+            "netfilter": self._rules,
+            "carrier": self._carrier,
+            "connect": self._connect,
+            "reach": self._reach,
+            "loss": self._loss,
+        }
+
+    async def _send(self, act: Json) -> Json:
+        transport.send_batch(act["family"], unpacked(act["batch"]), tolerate=act.get("tolerate", ()))
+        return {}
+
+    async def _rules(self, query: Json) -> Json:
+        return {"dump": packed(transport.dump(netlink.NETLINK_NETFILTER, unpacked(query["request"])))}
+
+    async def _carrier(self, query: Json) -> Json:
+        return {"value": carrier(self._find(query["node"]), query["devices"])}
+
+    async def _connect(self, query: Json) -> Json:
+        return {"value": await connect(self._find(query["node"]), query["address"], query["port"], query["timeout_s"])}
+
+    async def _reach(self, query: Json) -> Json:
+        node = self._find(query["node"])
+        if not node.init:
+            return {"value": "source_off"}
+        return {"value": await asking.reach(node.init, query["address"], query["device"], query["timeout_s"])}
+
+    async def _loss(self, query: Json) -> Json:
+        node = self._find(query["node"])
         return await loss(node, query) if node.init else {"value": "source_off"}
-    return {"value": carrier(node, query["devices"])}
 
 
 async def connect(node: Node, address: str, port: int, timeout_s: float) -> str:

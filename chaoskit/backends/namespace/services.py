@@ -7,12 +7,13 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from chaoskit.backends.namespace import asking, census
+from chaoskit.backends.namespace.department import Department, Handler
 from chaoskit.backends.namespace.node import Command, Node, start_in_node
 from chaoskit.backends.namespace.processes import Json, Nursery, PipeText
 from chaoskit.backends.namespace.wire import Blueprint, Refused, ServiceJson
@@ -63,7 +64,7 @@ class Service:
         return "\n".join(lines) or "(its log is empty)"
 
 
-class Supervisor:
+class Supervisor(Department):
     """Starts and watches every service of a lab."""
 
     def __init__(self, lab: Blueprint, nursery: Nursery, say: Callable[..., None]) -> None:
@@ -166,7 +167,7 @@ class Supervisor:
             return "it did not run"
         return how + (f"; {len(killed)} more were killed" if killed and how == "TERM" else "")
 
-    def acts(self) -> dict[str, Callable[[Json], Awaitable[Json]]]:
+    def acts(self) -> dict[str, Handler]:
         """What it can be told, by name."""
         return {"start_service": self._act_start, "stop_service": self._act_stop}
 
@@ -178,9 +179,9 @@ class Supervisor:
     async def _act_stop(self, act: Json) -> Json:
         return {"output": await self.stop(self.find(act["node"], act["service"]), act["grace_s"])}
 
-    def power_cycled(self, node: str) -> None:
+    def node_ended(self, node: Node) -> None:
         """The node went off: nothing of it is ready, and no planned restart counts any more."""
-        for service in self.of(node):
+        for service in self.of(node.name):
             service.generation += 1
             service.held = False
             service.ready.clear()

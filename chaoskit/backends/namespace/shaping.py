@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Sequence
 from typing import Any
 
 from chaoskit.backends.namespace.wire import Refused, packed
@@ -21,8 +22,12 @@ def act(plan: LabPlan, step: NetworkStep) -> dict[str, Any]:
         case steps.SetLink():
             return _set_link(plan, step)
         case steps.BlockPorts():
-            batch = _blocked(plan, step)
-    return {"act": "netlink", "family": netlink.NETLINK_NETFILTER, "batch": packed(batch), "tolerate": []}
+            return netfilter(_blocked(plan, step))
+
+
+def netfilter(batch: bytes, tolerate: Sequence[int] = ()) -> dict[str, Any]:
+    """An act: one transaction on the switch."""
+    return {"act": "netlink", "family": netlink.NETLINK_NETFILTER, "batch": packed(batch), "tolerate": list(tolerate)}
 
 
 def question(plan: LabPlan, query: NetworkQuery) -> dict[str, Any]:

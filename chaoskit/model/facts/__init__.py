@@ -1,0 +1,29 @@
+"""Queries: what may be asked of a lab without changing it, and the readings that come back. All survive JSON."""
+
+from __future__ import annotations
+
+from chaoskit.model.facts.disks import FileQuery, VolumeQuery
+from chaoskit.model.facts.network import CarrierQuery, DroppedQuery, LossQuery, ReachQuery
+from chaoskit.model.facts.nodes import ExecQuery, NodeStateQuery, PidFileQuery, ProcessesQuery, ProcessStateQuery, ServiceQuery
+from chaoskit.model.facts.queries import QUERY, Query
+from chaoskit.model.facts.reading import Check, ProcessInfo, Reading
+
+__all__ = [
+    "QUERY",
+    "CarrierQuery",
+    "Check",
+    "DroppedQuery",
+    "ExecQuery",
+    "FileQuery",
+    "LossQuery",
+    "NodeStateQuery",
+    "PidFileQuery",
+    "ProcessInfo",
+    "ProcessStateQuery",
+    "ProcessesQuery",
+    "Query",
+    "ReachQuery",
+    "Reading",
+    "ServiceQuery",
+    "VolumeQuery",
+]

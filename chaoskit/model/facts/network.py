@@ -1,0 +1,61 @@
+"""What may be asked of a lab's links."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from chaoskit.model.record import Record
+
+
+class ReachQuery(Record):
+    """Send a fresh probe from one node's network to another's address, or a fresh TCP connection to one of its ports.
+
+    -> reading value: "answered" (any reply; on a port, a connection) | "refused" (by a port) | "silent" (none within the
+    time) | "unreachable" (the sender's own kernel knows no way) | "source_off" (there is no sender).
+    """
+
+    kind: Literal["reach"] = "reach"
+    source: str
+    destination: str
+    network: str | None = None
+    tcp_port: int | None = None
+    timeout_s: float = 0.3
+
+
+class CarrierQuery(Record):
+    """-> reading value: "up" | "no_carrier" | "down" (by the node's own command) | "partly" (several, not alike) | "off"."""
+
+    kind: Literal["carrier"] = "carrier"
+    node: str
+    network: str | None = None
+    """One network of the lab, or None for all that the node is on."""
+
+
+class LossQuery(Record):
+    """Send many probes over a network that both nodes share, and count the answers.
+
+    -> reading number: lost of a hundred; value: "none" | "as_asked" (within four standard deviations of what is expected of so
+    many probes) | "other" | "source_off".
+    """
+
+    kind: Literal["loss"] = "loss"
+    source: str
+    destination: str
+    network: str | None = None
+    expected_percent: float
+    """Of questions and answers together."""
+    probes: int = 1000
+
+    def judged(self, lost: int) -> str:
+        if not lost:
+            return "none"
+        share = self.expected_percent / 100
+        deviation = (self.probes * share * (1 - share)) ** 0.5
+        return "as_asked" if abs(lost - self.probes * share) <= 4 * deviation else "other"
+
+
+class DroppedQuery(Record):
+    """-> reading number: frames dropped so far by the cut of this tag; 0 where there is no such cut."""
+
+    kind: Literal["dropped"] = "dropped"
+    tag: str

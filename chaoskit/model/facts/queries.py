@@ -1,0 +1,28 @@
+"""Every query, as one type that survives JSON."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, TypeAdapter
+
+from chaoskit.model.facts.disks import FileQuery, VolumeQuery
+from chaoskit.model.facts.network import CarrierQuery, DroppedQuery, LossQuery, ReachQuery
+from chaoskit.model.facts.nodes import ExecQuery, NodeStateQuery, PidFileQuery, ProcessesQuery, ProcessStateQuery, ServiceQuery
+
+Query = Annotated[
+    ReachQuery
+    | CarrierQuery
+    | LossQuery
+    | DroppedQuery
+    | NodeStateQuery
+    | ProcessesQuery
+    | ProcessStateQuery
+    | ServiceQuery
+    | PidFileQuery
+    | ExecQuery
+    | FileQuery
+    | VolumeQuery,
+    Field(discriminator="kind"),
+]
+QUERY: TypeAdapter[Query] = TypeAdapter(Query)

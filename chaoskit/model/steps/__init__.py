@@ -1,0 +1,75 @@
+"""Steps: the small acts a lab can perform, as data that survives JSON.
+
+A fault returns them, a backend performs them, the undo journal keeps them literally. The set is closed: a new kind is a
+change to every backend, so prefer a combination of these.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, TypeAdapter
+
+from chaoskit.model.record import Record
+from chaoskit.model.steps.disks import FailVolume, RemoveFile, RestoreVolume, WriteFile
+from chaoskit.model.steps.network import BlockPorts, CutLinks, JoinLinks, SetLink
+from chaoskit.model.steps.nodes import Exec, Freeze, PowerOff, PowerOn, Signal, StartService, StopService, Thaw
+from chaoskit.model.steps.record import Link, ProcessRef, StepRecord
+
+Step = Annotated[
+    BlockPorts
+    | CutLinks
+    | JoinLinks
+    | SetLink
+    | Exec
+    | Freeze
+    | PowerOff
+    | PowerOn
+    | Signal
+    | StartService
+    | StopService
+    | Thaw
+    | FailVolume
+    | RemoveFile
+    | RestoreVolume
+    | WriteFile,
+    Field(discriminator="kind"),
+]
+
+STEP: TypeAdapter[Step] = TypeAdapter(Step)
+"""Validates a step from JSON."""
+
+
+class Performed(Record):
+    """What became of one step. Instants are CLOCK_MONOTONIC nanoseconds of the machine chaoskit runs on."""
+
+    step: Step
+    began_ns: int
+    ended_ns: int
+    output: str = ""
+
+
+__all__ = [
+    "STEP",
+    "BlockPorts",
+    "CutLinks",
+    "Exec",
+    "FailVolume",
+    "Freeze",
+    "JoinLinks",
+    "Link",
+    "Performed",
+    "PowerOff",
+    "PowerOn",
+    "ProcessRef",
+    "RemoveFile",
+    "RestoreVolume",
+    "SetLink",
+    "Signal",
+    "StartService",
+    "Step",
+    "StepRecord",
+    "StopService",
+    "Thaw",
+    "WriteFile",
+]
