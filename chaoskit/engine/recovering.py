@@ -14,7 +14,7 @@ from chaoskit.model.errors import ChaoskitError, LabGone, LabUnavailable, Record
 from chaoskit.model.record import Record
 from chaoskit.model.undo import Debt
 from chaoskit.ports.clock import Clock
-from chaoskit.ports.lab import Backend, Lab
+from chaoskit.ports.lab import Backend, DeadMan, Lab
 
 KILLED = "chaoskit was killed; the run was recovered later"
 
@@ -141,6 +141,8 @@ def _healed_in(lab: Lab, debt: Debt, clock: Clock) -> str:
             failed.append(f"{step.kind}: {error}")
     if failed:
         return "; ".join(failed)
+    if isinstance(lab, DeadMan):
+        lab.disarm(debt.debt_id)
     gone, evidence = seen_within(lab, debt.checks, lambda c: c.healed, GONE_WITHIN_S, clock, nothing_is=True)
     return "" if gone else "; ".join(f"{e['means']}: saw {e['seen']!r}" for e in evidence if not e["holds"])
 

@@ -36,9 +36,12 @@ def run_plan(
     fault_type: Callable[[str], type[Fault]],
     *,
     keep_lab: bool = False,
+    on_lab: str | None = None,
     secrets: Mapping[str, str] | None = None,
 ) -> tuple[ChaoskitError | None, str | None]:
     """Run every trial. Returns what ended the run early, or None, and the id of the lab that was kept.
+
+    `on_lab`: a lab that is up already, used by every trial and left up.
 
     Afterwards the run directory holds all the evidence there is, whatever happened; it still belongs to this process, which
     judges it and then releases it. Errors that are chaoskit's own fault (a bug) are raised, after healing.
@@ -60,6 +63,7 @@ def run_plan(
         progress=progress,
         fault_type=fault_type,
         keep_lab=keep_lab,
+        on_lab=on_lab,
         secrets=secrets or {},
     )
     ended_by: ChaoskitError | None = None

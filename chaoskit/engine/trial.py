@@ -44,6 +44,8 @@ class RunContext:
     progress: Progress
     fault_type: Callable[[str], type[Fault]]
     keep_lab: bool = False
+    on_lab: str | None = None
+    """The id of a lab that is up already: the trial uses it and leaves it up."""
     secrets: Mapping[str, str] = field(default_factory=dict)
     """Name -> value; handed to clients, written to nothing that stays."""
 
@@ -62,7 +64,8 @@ class Trial:
         self._watch: Observation | None = None
         self._injector: Injector | None = None
         self._exits_seen = 0
-        self.lab_id = f"{context.run_id[:15]}-{context.run_id[-4:]}-{trial.index}"  # short: it names sockets and control groups
+        made_up = f"{context.run_id[:15]}-{context.run_id[-4:]}-{trial.index}"  # short: it names sockets and control groups
+        self.lab_id = context.on_lab or made_up
         self.lab_kept = False
 
     def run(self) -> None:
@@ -85,6 +88,8 @@ class Trial:
 
     def _built(self) -> Lab:
         c = self._c
+        if c.on_lab is not None:
+            return self._joined(c.on_lab)
         keep = c.keep_lab and self._trial.index == len(self._plan.trials) - 1
         c.events.add("lab.creating", lab_id=self.lab_id)
         began_ns = c.clock.monotonic_ns()
@@ -100,6 +105,18 @@ class Trial:
             raise
         self.lab_kept = keep
         c.events.add("lab.up", took_s=(c.clock.monotonic_ns() - began_ns) / 1e9)
+        return lab
+
+    def _joined(self, lab_id: str) -> Lab:
+        """A lab that somebody else built and will end. LabUnavailable where it is not the one that was planned."""
+        c = self._c
+        lab = c.backend.attach(lab_id)
+        if lab.plan != self._plan.lab_plan:
+            source = self._plan.lab_source.path
+            raise LabUnavailable(f"the lab {lab_id} was not built from {source} as it is now: build it again, or leave --on out")
+        lab.events()  # what happened there before this run is not this run's
+        self.lab_kept = True
+        c.events.add("lab.joined", lab_id=lab_id)
         return lab
 
     def _conduct(self, lab: Lab) -> None:

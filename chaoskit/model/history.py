@@ -34,6 +34,7 @@ EVENT_KINDS = {
     "trial.started": "index, seed",
     "lab.creating": "lab_id",
     "lab.up": "took_s",
+    "lab.joined": "lab_id (a lab that was up already)",
     "lab.ready": "took_s, roles {role: [node]}",
     "client.started": "client, interval_ns (D of one probe), spacing_ns (d), deadline_ns (W), probes, window_ns (S)",
     "baseline.started": "",

@@ -96,6 +96,7 @@ _SENTENCES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "run.started": lambda d: f"Run {_named(d, 'run_id')} began",
     "trial.started": lambda d: f"Trial {_named(d, 'index')} began",
     "lab.creating": lambda d: f"Building lab {_named(d, 'lab_id')}",
+    "lab.joined": lambda d: f"Using lab {_named(d, 'lab_id')}, which was up already",
     "lab.up": lambda d: f"Lab built{_took(d)}",
     "lab.ready": lambda d: f"Lab ready{_took(d)}",
     "client.started": lambda d: f"Client {_named(d, 'client')} began",

@@ -19,6 +19,7 @@ from chaoskit.engine.secrets import secret_values
 from chaoskit.engine.undo import journal_lines, undo_summary
 from chaoskit.model.errors import ChaoskitError, HealFailed, InputError, Interrupted, Problem
 from chaoskit.model.result import Result
+from chaoskit.ports.lab import Backend
 from chaoskit.reporting.render import render
 from chaoskit.surfaces.installed import Installed, pass_installed
 from chaoskit.surfaces.reading import BACKEND, EXPERIMENT, JSON, SEED, SET, planned
@@ -42,6 +43,9 @@ REPORTS = click.option(
 @click.option("--out", type=click.Path(path_type=Path), default=None, help="The run directory; must be new or empty.")
 @REPORTS
 @click.option("--keep-lab", is_flag=True, help="Leave the last trial's lab up; `chaoskit lab down` ends it.")
+@click.option(
+    "--on", "on_lab", metavar="LAB", default=None, help="Use this lab, which is up already (`lab up`), and leave it up."
+)
 @click.option("--quiet", is_flag=True, help="Say nothing but the verdict.")
 @JSON
 @pass_installed
@@ -55,6 +59,7 @@ def run(
     out: Path | None,
     reports: Path,
     keep_lab: bool,
+    on_lab: str | None,
     quiet: bool,
     as_json: bool,
 ) -> int:
@@ -65,6 +70,7 @@ def run(
     changes = (*overrides, f"repeat={repeat}") if repeat is not None else overrides
     loaded = load(experiment, changes, installed.registry)
     plan = planned(loaded, backend, seed, installed)
+    _check_on(on_lab, len(plan.trials), installed.backend(backend))
     clock = SystemClock()
     run_id = new_run_id(plan.experiment.title, clock.wall_ns())
     directory = RunDirectory.create((out or reports / run_id).absolute())
@@ -82,6 +88,7 @@ def run(
                 progress,
                 lambda name: installed.registry.load("faults", name),
                 keep_lab=keep_lab,
+                on_lab=on_lab,
                 secrets=secret_values(loaded.experiment, loaded.folder),
             )
         result, reports_written = _judged_after(directory.path, ended_by)
@@ -94,6 +101,18 @@ def run(
         if kept is not None:
             say(f"The lab stays up: chaoskit lab status {kept} · chaoskit lab down {kept}")
     return _code(result, ended_by)
+
+
+def _check_on(lab_id: str | None, trials: int, backend: Backend) -> None:
+    """InputError where `--on` names no lab, or where several trials would share it: each is to start from a fresh one."""
+    if lab_id is None:
+        return
+    known = tuple(left.lab_id for left in backend.leftovers() if left.owner_alive)
+    if lab_id not in known:
+        raise InputError([Problem(message="there is no such lab", path="--on", value=lab_id, allowed=known)])
+    if trials > 1:
+        message = f"{trials} trials each need a fresh lab: leave --on out, or run one trial (--repeat 1)"
+        raise InputError([Problem(message=message, path="--on", value=lab_id)])
 
 
 def _judged_after(directory: Path, ended_by: ChaoskitError | None) -> tuple[Result, tuple[Path, ...]]:

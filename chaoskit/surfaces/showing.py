@@ -41,6 +41,7 @@ def _lasted(said: Mapping[str, Any]) -> str:
 _WORDS: Mapping[str, Callable[[Mapping[str, Any], str], str]] = {
     "trial.started": lambda said, _: f"trial {said.get('index', 0) + 1} begins (seed {said.get('seed')})",
     "lab.creating": lambda said, _: f"building the lab {said.get('lab_id')}",
+    "lab.joined": lambda said, _: f"using the lab {said.get('lab_id')}, which is up already",
     "lab.up": lambda said, _: f"every service runs after {_lasted(said)}",
     "lab.ready": lambda said, _: f"the lab is ready: {_held(said.get('roles', {}))}",
     "baseline.started": lambda said, _: "steady; the clean baseline begins",

@@ -7,9 +7,13 @@ import signal
 
 import pytest
 
+from tests.live.prior_state import changes
 from tests.live.shop import RELAY, Place
 
 pytestmark = pytest.mark.lab
+
+PARTITION = {"inject": "network.partition", "target": {"node": "kv2"}, "at": "200ms", "for": "3s"}
+HANG = {"inject": "node.hang", "target": {"node": "kv3"}, "at": "300ms", "for": "60s"}
 
 
 def test_up_status_exec_down(place: Place) -> None:
@@ -70,6 +74,44 @@ def test_a_kept_lab_stays_and_works(place: Place) -> None:
         assert {node["state"] for node in status["nodes"]} == {"up"}
     finally:
         assert place.chaoskit("lab", "down", lab_id).code == 0
+    assert place.traces() == []
+
+
+def test_a_run_on_a_lab_that_is_up_leaves_it_as_it_was(place: Place) -> None:
+    assert place.chaoskit("lab", "up", RELAY, "--name", "mine").code == 0
+    try:
+        before = place.state_of("mine")
+        assert "relay" in before["kv1"]
+        assert changes(before, place.state_of("mine")) == []
+        ended = place.chaoskit("run", place.write(baseline="1s"), "--on", "mine")
+        assert ended.code == 0, ended
+        assert "chaoskit lab down mine" in ended.out
+        assert changes(before, place.state_of("mine")) == []
+        again = place.chaoskit("run", place.write(baseline="1s", method=[PARTITION]), "--on", "mine")
+        assert again.code in (0, 1), again  # what the first run's leader did is none of the second one's evidence
+        assert changes(before, place.state_of("mine")) == []
+        shared = place.chaoskit("run", place.write(), "--on", "mine", "--repeat", "2")
+        assert (shared.code, "a fresh lab" in shared.err) == (2, True), shared
+        unknown = place.chaoskit("run", place.write(), "--on", "yours")
+        assert (unknown.code, "mine" in unknown.err) == (2, True), unknown
+    finally:
+        assert place.chaoskit("lab", "down", "mine").code == 0
+    assert place.traces() == []
+
+
+def test_a_killed_run_on_a_lab_that_stays_is_healed_from_its_journal(place: Place) -> None:
+    assert place.chaoskit("lab", "up", RELAY, "--name", "mine").code == 0
+    try:
+        before = place.state_of("mine")
+        run = place.start("run", place.write(baseline="1s", method=[PARTITION, HANG]), "--on", "mine")
+        run.says("node.hang on kv3: its effect was seen")
+        run.kill()
+        assert changes(before, place.state_of("mine")) != []
+        recovered = place.chaoskit("recover")
+        assert (recovered.code, recovered.out.count("healed: ")) == (0, 2), recovered
+        assert changes(before, place.state_of("mine")) == []
+    finally:
+        assert place.chaoskit("lab", "down", "mine").code == 0
     assert place.traces() == []
 
 

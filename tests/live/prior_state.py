@@ -1,0 +1,107 @@
+"""All of a standing lab that a fault could leave changed, as text: to compare before the first and after the last act."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+import subprocess
+import sys
+import time
+
+from chaoskit.backends.namespace.backend import NamespaceBackend
+from chaoskit.backends.namespace.lab import NamespaceLab
+from chaoskit.backends.namespace.state import processes_of
+from chaoskit.model.steps import Exec
+
+INSIDE = r"""
+import hashlib, os, re, subprocess, struct
+from chaoskit.backends.namespace import transport
+from chaoskit.linux import netlink
+
+def show(what, *words):
+    print(f"--- {what}")
+    print(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
+
+for command in ("ip -o link", "ip -o addr", "ip route show table all", "ip -6 route show table all", "ip rule", "tc qdisc show"):
+    show(command, *command.split())
+print("--- nftables")
+for what, number in (("table", 1), ("chain", 4), ("rule", 7)):
+    request = struct.pack("=IHHIIBBH", 20, 10 << 8 | number, 0x301, 1, 0, 0, 0, 0)
+    for message in netlink.messages(transport.dump(netlink.NETLINK_NETFILTER, request)):
+        if message.type != netlink.NLMSG_DONE:
+            print(what, message.payload[:1].hex(), message.payload[4:])  # bytes 2 and 3 number the generation
+if FILES:
+    print("--- settings")
+    for name in ("ip_forward", "conf/all/rp_filter", "conf/eth0/proxy_arp", "conf/eth0/arp_ignore"):
+        print(name, open(f"/proc/sys/net/ipv4/{name}").read().strip())
+    print("--- files")
+    paths = [f"/etc/{name}" for name in os.listdir("/etc") if os.path.isfile(f"/etc/{name}")]
+    for top in ("/srv", "/data"):
+        paths += [f"{parent}/{name}" for parent, _, names in os.walk(top) for name in names]
+    for path in sorted(paths):
+        seen = os.lstat(path)
+        content = os.readlink(path) if os.path.islink(path) else hashlib.sha256(open(path, "rb").read()).hexdigest()
+        names = sorted(os.listxattr(path, follow_symlinks=False))
+        marks = [(name, os.getxattr(path, name, follow_symlinks=False).hex()) for name in names]
+        print(path, oct(seen.st_mode), seen.st_uid, seen.st_gid, content, marks, seen.st_mtime_ns)
+    print("--- mounts")
+    print(*sorted(re.sub(r"^\S+ \S+ \S+ ", "", line).split(" - ")[0] for line in open("/proc/self/mountinfo")), sep="")
+    print("--- processes")
+    for pid in sorted(int(n) for n in os.listdir("/proc") if n.isdigit()):
+        try:
+            words = open(f"/proc/{pid}/cmdline").read().split("\0")
+            if pid == os.getpid() or any("chaoskit" in w and "relay" not in w for w in words):
+                continue
+            state = open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0].replace("R", "S").replace("D", "S")
+            limits = [line.split() for line in open(f"/proc/{pid}/limits")][1:]
+            print(words[:3], state, [" ".join(line) for line in limits if "files" in line or "processes" in line])
+        except (ProcessLookupError, FileNotFoundError):
+            pass
+"""
+
+
+def prior_state(lab: NamespaceLab) -> dict[str, str]:
+    """Place -> what is there: each node, the switch, and the lab's control groups."""
+    seen = {}
+    for node in lab.plan.nodes:
+        script = f"FILES = True\n{INSIDE}"
+        seen[node.name] = lab.perform(Exec(node=node.name, argv=(sys.executable, "-c", script), timeout_s=30.0)).output
+    inside = ["nsenter", f"--net={switch_of(lab)}", sys.executable, "-c", f"FILES = False\n{INSIDE}"]
+    seen["switch"] = subprocess.run(inside, capture_output=True, text=True, check=True).stdout
+    # the switch's end of a rebooted node's cable is a new one, with an address of the kernel's choice
+    seen["switch"] = re.sub(r"fe80::[0-9a-f:]+|(?<=link/ether )[0-9a-f:]+", "*", seen["switch"])
+    return {where: "\n".join(sorted(line.strip() for line in text.splitlines())) for where, text in seen.items()}
+
+
+def switch_of(lab: NamespaceLab) -> str:
+    """The network namespace of the lab's switch: the one that holds its first port."""
+    for pid in processes_of(lab.lab_id):
+        path = f"/proc/{pid}/ns/net"
+        shown = subprocess.run(["nsenter", f"--net={path}", "ip", "-o", "link"], capture_output=True, text=True, check=False)
+        if " n0e0@" in shown.stdout:
+            return path
+    raise AssertionError("no process of the lab is in its switch's network")
+
+
+def changes(before: dict[str, str], after: dict[str, str]) -> list[str]:
+    """Lines that are new, or gone."""
+    return [
+        f"{where}: {line}"
+        for where in sorted({*before, *after})
+        for line in difflib.ndiff(before.get(where, "").splitlines(), after.get(where, "").splitlines())
+        if line[0] in "+-"
+    ]
+
+
+def main(lab_id: str) -> None:
+    """Print the state once nothing is tentative any more, as JSON."""
+    lab = NamespaceBackend().attach(lab_id)
+    deadline = time.monotonic() + 10.0
+    while "tentative" in "".join((state := prior_state(lab)).values()) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    print(json.dumps(state))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
