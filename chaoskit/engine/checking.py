@@ -8,11 +8,12 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from chaoskit.engine.checking_order import OrderChecker, radius_problems
 from chaoskit.engine.document import Document, Keys
 from chaoskit.engine.explaining import problems_of, written_names
 from chaoskit.engine.registry import Registry
 from chaoskit.engine.rendering import client_nodes
-from chaoskit.engine.spelling import nearest
+from chaoskit.engine.spelling import nearest, unknown
 from chaoskit.linux.process_match import ProcessMatch
 from chaoskit.model.errors import Problem
 from chaoskit.model.experiment import Action, ClientSpec, Experiment, Selector
@@ -21,13 +22,6 @@ from chaoskit.ports.fault import Fault
 
 FRESH_DEADLINE_LIMIT_S = 1.0
 """The kernel first retries a lost SYN after 1 s: a longer deadline turns an outage into one slow success."""
-
-
-def unknown(document: Document, keys: Keys, what: str, name: str, allowed: Iterable[str], *, of_key: bool = False) -> Problem:
-    """A name that is not there, with those that are."""
-    names = tuple(dict.fromkeys(allowed))
-    message = f"there is no {what} {name!r}" if names else f"there is no {what} {name!r}, nor any other {what}"
-    return document.problem(keys, message, value=name, allowed=names, nearest=nearest(name, names), of_key=of_key)
 
 
 @dataclass
@@ -51,7 +45,7 @@ class Checker:
         yield from self._steady_state()
         for i, action in self._actions("method"):
             yield from self._action(("method", i), action)
-        yield from self._order()
+        yield from self._in_time()
         yield from self._objectives()
 
     # -- names that are there -------------------------------------------------------------------------------------------
@@ -174,9 +168,6 @@ class Checker:
         for name in steady.clients:
             if name not in clients:
                 yield unknown(self.document, ("steady-state-hypothesis", "clients", name), "client", name, clients, of_key=True)
-        for name in self.experiment.abort_when.clients:
-            if name not in clients:
-                yield unknown(self.document, ("abort-when", "clients", name), "client", name, clients, of_key=True)
         if self.lab is None:
             return
         for role, count in steady.roles.items():
@@ -200,6 +191,20 @@ class Checker:
             except ValueError as error:
                 yield self.document.problem(keys, f"{error} (as in: {name}: {objective.example})")
 
+    def _in_time(self) -> Iterator[Problem]:
+        order = OrderChecker(self.document, self.lab, self._client_names(), self.registry.names("faults"))
+        yield from order.order(list(self._actions("method")))
+        yield from order.abort_when(self.experiment.abort_when)
+        if self.lab is not None:
+            yield from radius_problems(self.experiment.blast_radius, self.document, self.lab)
+        if self.experiment.rollbacks:
+            message = (
+                "rollbacks are not carried out: every fault heals what it broke by itself, whatever happens, and nothing new is "
+                "broken after an abort; what else must be put back belongs to `inject: run` as its `undo`, which is owed "
+                "before its command runs, and done even when chaoskit is killed"
+            )
+            yield self.document.problem(("rollbacks",), message, of_key=True, value="")
+
     # -- the method -----------------------------------------------------------------------------------------------------
 
     def _action(self, keys: Keys, action: Action) -> Iterator[Problem]:
@@ -212,7 +217,7 @@ class Checker:
         if action.target.is_empty() and isinstance(written, dict) and set(written) - set(written_names(Selector)):
             pass  # what was written there is wrong and was said to be
         elif action.target.is_empty():
-            message = "say what the fault hits (target: with node, nodes, group, role or all: true)"
+            message = "say what the fault hits (target: with node, nodes, group, role, of, not_of or all: true)"
             where = (*keys, "target") if self.document.lookup((*keys, "target"))[0] else keys
             yield self.document.problem(where, message, value="", allowed=written_names(Selector))
         else:
@@ -272,32 +277,6 @@ class Checker:
                 message = f"only {len(matching)} nodes match: {', '.join(matching)}"
                 yield self.document.problem((*keys, "count"), message)
 
-    def _order(self) -> Iterator[Problem]:
-        """`at`, `after`, and names."""
-        earlier: set[str] = set()
-        actions = list(self._actions("method"))
-        for (i, action), name in zip(actions, action_names([a for _, a in actions]), strict=True):
-            keys: Keys = ("method", i)
-            if action.name is not None and action.name in earlier:
-                yield self.document.problem((*keys, "name"), "an earlier action has this name")
-            if action.at is not None and action.after is not None:
-                message = "give one of at and after, not both"
-                yield self.document.problem((*keys, "after"), message, allowed=("at", "after"))
-            elif action.after is not None and action.after not in earlier | self._meant_names(i):
-                yield unknown(self.document, (*keys, "after"), "earlier action", action.after, sorted(earlier))
-            earlier.add(name)
-        if self.experiment.rollbacks:
-            # Better refused than silently left out: nothing carries them out.
-            message = "rollbacks are not carried out: every fault heals what it broke by itself, whatever happens; leave them out"
-            yield self.document.problem(("rollbacks",), message, of_key=True, value="")
-
-    def _meant_names(self, before: int) -> set[str]:
-        """Names of earlier entries of the method as they were meant: left out as invalid, or with a misspelt fault."""
-        written = self.document.data.get("method")
-        entries = [e for e in written[:before] if isinstance(e, dict)] if isinstance(written, list) else []
-        names = {str(e.get("name") or e.get("inject")) for e in entries}
-        return names | {nearest(name, self.registry.names("faults")) for name in names}
-
 
 def _said(selector: Selector) -> str:
     return ", ".join(f"{k}: {v}" for k, v in selector.model_dump(exclude_defaults=True).items())
@@ -316,17 +295,6 @@ def candidate_nodes(selector: Selector, lab: LabSpec) -> tuple[str, ...]:
     if selector.role is not None:
         found = [n for n in found if lab.services_of(n)]
     return tuple(found)
-
-
-def action_names(actions: Iterable[Action]) -> tuple[str, ...]:
-    """The name of each action: its own, or its fault's; a second one of the same fault becomes `node.crash-2`."""
-    taken: dict[str, int] = {}
-    names = []
-    for action in actions:
-        name = action.name or action.inject
-        taken[name] = taken.get(name, 0) + 1
-        names.append(name if taken[name] == 1 or action.name else f"{name}-{taken[name]}")
-    return tuple(names)
 
 
 def endpoint_problems(lab: LabSpec, document: Document, registry: Registry) -> Iterator[Problem]:

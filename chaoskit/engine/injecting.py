@@ -1,10 +1,11 @@
-"""One injection from preparation to proof, and its healing: owe, arm, inject, verify; heal, verify, pay."""
+"""One injection from preparation to proof, and its healing: owe, arm, inject, look; heal, verify, pay."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
+from hashlib import sha256
 from typing import Any, Protocol
 
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_fixed
@@ -25,12 +26,64 @@ GONE_WITHIN_S = 30.0
 """How long it may take to go away: a node has to boot."""
 HEAL_ATTEMPTS = 3
 HEAL_PAUSE_S = 0.5
+MOST_TAG_CHARS = 40
+"""Names of rules in the kernel are no longer than this."""
 
 
 class ReadsLab(Protocol):
     """The part of a lab that verifying needs."""
 
     def read(self, query: Any) -> Any: ...
+
+
+Permit = Callable[[tuple[str, ...], tuple[Step, ...]], None]
+"""Gets the target and the steps of an injection, and raises where it must not be."""
+
+
+class Evidence:
+    """Questions, and what was answered so far. One that was answered as wanted is not asked again."""
+
+    def __init__(self, checks: Sequence[Check], wanted: Callable[[Check], tuple[str, ...]]) -> None:
+        self._asked = [(check, wanted(check)) for check in checks if wanted(check)]
+        self._rows: dict[int, dict[str, Any]] = {}
+        self._dropped: set[int] = set()
+        self._next = 0
+
+    def leave_only(self, checks: Sequence[Check]) -> None:
+        """Drop the questions that are still open and not among these."""
+        for index in self.open:
+            if self._asked[index][0] not in checks:
+                self._dropped.add(index)
+                self._rows.pop(index, None)
+
+    @property
+    def open(self) -> list[int]:
+        """Questions that were not answered as wanted yet."""
+        return [i for i in range(len(self._asked)) if i not in self._dropped and not self._rows.get(i, {}).get("holds")]
+
+    @property
+    def holds(self) -> bool:
+        return not self.open
+
+    @property
+    def every_one_was_asked(self) -> bool:
+        return len(self._rows) + len(self._dropped) == len(self._asked)
+
+    def ask(self, index: int, lab: ReadsLab, clock: Clock) -> None:
+        """LabGone where there is nothing to ask any more."""
+        check, expected = self._asked[index]
+        self._rows[index] = _asked(lab, check, expected, clock)
+
+    def ask_next(self, lab: ReadsLab, clock: Clock) -> None:
+        """One of those still open, each in its turn."""
+        still = self.open
+        if still:
+            chosen = next((i for i in still if i >= self._next), still[0])
+            self._next = chosen + 1
+            self.ask(chosen, lab, clock)
+
+    def rows(self) -> list[dict[str, Any]]:
+        return [self._rows[i] for i in sorted(self._rows)]
 
 
 @dataclass(slots=True)
@@ -42,12 +95,22 @@ class Injection:
     nodes: tuple[str, ...]
     facts: Facts
     debt: Debt
+    steps: tuple[Step, ...] = ()
     began_ns: int = 0
+    ended_ns: int = 0
+    """When the last step was done; 0 before."""
+    proof: Evidence | None = None
+    """That it bites, as far as it was looked for; None before it was injected."""
+    settled: bool = False
+    """Its effect was seen, or was looked for in vain."""
     verified: bool = False
     healed: bool = False
     until_ns: int | None = None
     """When it is to be healed; None: not by the clock."""
-    log: list[str] = field(default_factory=list)
+
+    def said(self) -> dict[str, Any]:
+        """What every event about it has."""
+        return {"action": self.action, "fault": self.fault.NAME, "nodes": list(self.nodes)}
 
 
 class Injector:
@@ -67,16 +130,18 @@ class Injector:
         self._unproven: list[tuple[Injection, list[Check]]] = []
         """Healed, but part of the proof has to wait until another fault is over."""
 
-    def inject(self, action: str, fault: Fault, scene: Scene, nodes: tuple[str, ...], hold_s: float) -> Injection:
-        """Prepare, owe, arm the dead-man timer, break, look for the effect.
+    def owe(self, action: str, fault: Fault, scene: Scene, nodes: tuple[str, ...], hold_s: float, permit: Permit) -> Injection:
+        """Prepare, ask whether it may be, write the debt, arm the dead-man timer. Nothing is broken yet.
 
-        StepFailed where it could not be prepared (nothing was done) or a step failed (whoever calls `heal_all` heals it then).
+        StepFailed where it could not be prepared, and whatever `permit` raises; nothing is owed then.
         """
-        tag = f"{self._run_id[-4:]}-{self._trial}-{action}"[:40]
-        common: dict[str, Any] = {"action": action, "fault": fault.NAME, "nodes": list(nodes)}
-        self._events.add("fault.preparing", **common)
+        tag = f"{self._run_id[-4:]}-{self._trial}-{action}"
+        if len(tag) > MOST_TAG_CHARS:  # cut short it would not be the only one of its kind
+            tag = f"{tag[: MOST_TAG_CHARS - 9]}-{sha256(action.encode()).hexdigest()[:8]}"
+        self._events.add("fault.preparing", action=action, fault=fault.NAME, nodes=list(nodes))
         facts = fault.prepare(scene, nodes, tag)
         steps, heal, checks = fault.inject(facts), fault.heal(facts), fault.effect(facts)
+        permit(nodes, steps)
         debt = Debt(
             debt_id=f"{self._run_id}/{self._trial}/{action}",
             run_id=self._run_id,
@@ -90,34 +155,56 @@ class Injector:
             checks=checks,
         )
         self._journal.owe(debt)
-        injection = Injection(action=action, fault=fault, nodes=nodes, facts=facts, debt=debt)
+        injection = Injection(action=action, fault=fault, nodes=nodes, facts=facts, debt=debt, steps=steps)
         self.in_force.append(injection)
         if isinstance(self._lab, DeadMan):
             self._lab.arm(debt.debt_id, heal, hold_s)
-        self._events.add("fault.injecting", **common, steps=[s.model_dump(mode="json", exclude_defaults=True) for s in steps])
-        injection.began_ns = self._clock.monotonic_ns()
-        began_ns, ended_ns = self._perform(steps)
-        self._events.add("fault.injected", **common, began_ns=began_ns, ended_ns=ended_ns)
-        injection.verified, evidence = seen_within(
-            self._lab,
-            self._judgeable(injection, checks, healed=False),
-            lambda check: check.in_force,
-            EFFECT_WITHIN_S,
-            self._clock,
-        )
-        self._events.add(
-            "fault.effect", **common, verified=injection.verified, evidence=evidence, began_ns=began_ns, effective_ns=ended_ns
-        )
         return injection
 
-    def heal(self, injection: Injection) -> None:
+    def inject(self, injection: Injection) -> None:
+        """Break what is owed; `look` sees whether it bites. StepFailed where a step failed: `heal_all` undoes the others."""
+        steps = [s.model_dump(mode="json", exclude_defaults=True) for s in injection.steps]
+        self._events.add("fault.injecting", **injection.said(), steps=steps)
+        injection.began_ns = self._clock.monotonic_ns()
+        injection.began_ns, injection.ended_ns = self._perform(injection.steps)
+        self._events.add("fault.injected", **injection.said(), began_ns=injection.began_ns, ended_ns=injection.ended_ns)
+        wanted = self._judgeable(injection, injection.debt.checks, healed=False)
+        injection.proof = Evidence(wanted, lambda check: check.in_force)
+
+    def look(self) -> None:
+        """Ask one question of each injection whose effect was not seen yet. To be called again and again."""
+        for injection in self.in_force:
+            proof = injection.proof
+            if proof is None or injection.settled or not injection.ended_ns:
+                continue
+            # A fault that came meanwhile may hold whom a question asks: then its answer says nothing.
+            proof.leave_only(self._judgeable(injection, injection.debt.checks, healed=False))
+            proof.ask_next(self._lab, self._clock)
+            late = self._clock.monotonic_ns() - injection.ended_ns >= EFFECT_WITHIN_S * 1e9
+            if proof.holds or (late and proof.every_one_was_asked):
+                self._settle(injection, proof)
+
+    def _settle(self, injection: Injection, proof: Evidence) -> None:
+        injection.settled, injection.verified = True, proof.holds and bool(proof.rows())
+        self._events.add(
+            "fault.effect",
+            **injection.said(),
+            verified=injection.verified,
+            evidence=proof.rows(),
+            began_ns=injection.began_ns,
+            effective_ns=injection.ended_ns,
+        )
+
+    def heal(self, injection: Injection, because: str = "") -> None:
         """Undo one injection and see that it is gone. HealFailed where it is not; the debt then stays open.
 
         LabGone where the lab vanished, and the fault with it.
         """
-        common: dict[str, Any] = {"action": injection.action, "fault": injection.fault.NAME, "nodes": list(injection.nodes)}
+        common = injection.said()
         was_healing, self._events.healing = self._events.healing, True
-        self._events.add("fault.healing", **common)
+        if injection.proof is not None and not injection.settled:
+            self._settle(injection, injection.proof)  # it ends before all of it was seen: said as far as it was
+        self._events.add("fault.healing", **common, because=because)
         try:
             began_ns, ended_ns = self._perform_stubbornly(injection.debt.heal)
             self._events.add("fault.healed", **common, began_ns=began_ns, ended_ns=ended_ns)
@@ -167,7 +254,7 @@ class Injector:
             if len(self._judgeable(injection, checks)) < len(checks):
                 continue
             self._unproven.remove((injection, checks))
-            common: dict[str, Any] = {"action": injection.action, "fault": injection.fault.NAME, "nodes": list(injection.nodes)}
+            common = injection.said()
             try:
                 self._see_it_gone(injection, checks, common)
             except HealFailed as error:
@@ -189,12 +276,12 @@ class Injector:
         except RecordingFailed as error:
             self._events.failure = self._events.failure or error
 
-    def heal_all(self) -> list[HealFailed]:
+    def heal_all(self, because: str = "") -> list[HealFailed]:
         """Undo everything in force, newest first, whatever fails on the way."""
         failures: list[HealFailed] = []
         for injection in reversed(list(self.in_force)):
             try:
-                self.heal(injection)
+                self.heal(injection, because)
             except HealFailed as error:
                 failures.append(error)
             except LabGone as error:
@@ -249,18 +336,16 @@ def seen_within(
     Returns whether all did, with the evidence. Where no check says anything, `nothing_is` is the answer: an effect without
     evidence is not verified, while a heal that has nothing to show is done when its steps are.
     """
-    asked = [check for check in checks if wanted(check)]
+    evidence = Evidence(checks, wanted)
     deadline_ns = clock.monotonic_ns() + round(within_s * 1e9)
-    evidence: dict[int, dict[str, Any]] = {}
     while True:
-        for index, check in enumerate(asked):
-            if not evidence.get(index, {}).get("holds"):
-                evidence[index] = _asked(lab, check, wanted(check), clock)
-        if all(e["holds"] for e in evidence.values()) or clock.monotonic_ns() >= deadline_ns:
+        for index in evidence.open:
+            evidence.ask(index, lab, clock)
+        if evidence.holds or clock.monotonic_ns() >= deadline_ns:
             break
         clock.sleep(0.05)
-    rows = [evidence[i] for i in range(len(asked))]
-    return (all(e["holds"] for e in rows) if rows else nothing_is), rows
+    rows = evidence.rows()
+    return (evidence.holds if rows else nothing_is), rows
 
 
 def _asked(lab: ReadsLab, check: Check, expected: tuple[str, ...], clock: Clock) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: healing comes first, and a second Ctrl-C does not stop it."""
+"""Ctrl-C, SIGTERM and SIGUSR1: healing comes first, and a second Ctrl-C does not stop it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from chaoskit.model.errors import Interrupted
+from chaoskit.model.errors import Aborted, ChaoskitError, Interrupted
 
 
 class Interrupts:
@@ -19,11 +19,11 @@ class Interrupts:
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """Catch SIGINT, SIGTERM and SIGHUP until the block ends; the earlier handlers come back then.
+        """Catch SIGINT, SIGTERM, SIGHUP and SIGUSR1 until the block ends; the earlier handlers come back then.
 
         A SIGHUP that was ignored before stays so: nohup means that a run outlives its terminal.
         """
-        numbers = [signal.SIGINT, signal.SIGTERM]
+        numbers = [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1]
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
             numbers.append(signal.SIGHUP)
         earlier = {number: signal.signal(number, self._note) for number in numbers}
@@ -37,12 +37,17 @@ class Interrupts:
         self.seen = signal.Signals(number).name
         if self._raise_at_once:
             self._raise_at_once = False
-            raise Interrupted(f"interrupted by {self.seen}")
+            raise self._ending()
+
+    def _ending(self) -> ChaoskitError:
+        if self.seen == signal.SIGUSR1.name:
+            return Aborted("asked to abort by SIGUSR1")
+        return Interrupted(f"interrupted by {self.seen}")
 
     def check(self) -> None:
-        """Interrupted, where a signal came."""
+        """Interrupted, where a signal came; Aborted, where it was SIGUSR1: then the run ends with a verdict."""
         if self.seen is not None:
-            raise Interrupted(f"interrupted by {self.seen}")
+            raise self._ending()
 
     @contextmanager
     def at_once(self) -> Iterator[None]:

@@ -18,6 +18,41 @@ ROLE_WATCHER = "chaoskit.watchers.role"
 STALE_S = 3.0
 
 
+class RoleHistory:
+    """Who was known to hold each role since when. A node that only fell silent holds it still, until another one gains it."""
+
+    def __init__(self) -> None:
+        self._holding: dict[str, frozenset[str]] = {}
+        self._changes: list[tuple[int, str, frozenset[str]]] = []
+        self._gains: list[tuple[int, str, str]] = []
+
+    def note(self, change: RoleChanged, states: Mapping[str, int | None]) -> None:
+        """A change, with the states of all nodes for that role after it."""
+        held = self._holding.get(change.role, frozenset())
+        now = held
+        if change.state == 1 and change.node not in held:
+            self._gains.append((change.between_ns[1], change.role, change.node))
+            now = frozenset(n for n in held if states.get(n) == 1) | {change.node}
+        elif change.state == 0:
+            now = held - {change.node}
+        if now != held:
+            self._holding[change.role] = now
+            self._changes.append((change.between_ns[1], change.role, now))
+
+    def known_holders(self, role: str) -> frozenset[str]:
+        """Who was last known to hold it."""
+        return self._holding.get(role, frozenset())
+
+    def holders_at(self, role: str, t_ns: int) -> frozenset[str]:
+        """Who was known to hold it at an instant; before that the last who did, where nobody was."""
+        earlier = [nodes for at_ns, changed, nodes in self._changes if changed == role and at_ns <= t_ns and nodes]
+        return earlier[-1] if earlier else frozenset()
+
+    def gains_since(self, role: str, t_ns: int) -> tuple[tuple[int, str], ...]:
+        """(instant, node) of each node that began to hold it after an instant."""
+        return tuple((at_ns, node) for at_ns, gained, node in self._gains if gained == role and at_ns > t_ns)
+
+
 class RoleListener:
     """Starts the role watcher of a lab and keeps what it says."""
 
@@ -25,6 +60,7 @@ class RoleListener:
         self._lab, self._plan, self._clock = lab, plan, clock
         self.agent: Agent | None = None
         self.roles: dict[str, dict[str, int | None]] = {}
+        self.history = RoleHistory()
         self._heard_ns = 0
         self.failure = ""
         """Why the watcher can no longer record, as it said."""
@@ -59,6 +95,7 @@ class RoleListener:
                 continue
             self.roles.setdefault(change.role, {})[change.node] = change.state
             self._heard_ns = max(self._heard_ns, change.between_ns[1])
+            self.history.note(change, self.roles[change.role])
             changed(change)
 
     def holders(self, role: str) -> tuple[str, ...] | None:

@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from chaoskit.engine.checking import Checker, action_names, endpoint_problems
+from chaoskit.engine.checking import Checker, endpoint_problems
+from chaoskit.engine.checking_order import action_names, radius_problems
 from chaoskit.engine.document import Document, Keys
 from chaoskit.engine.explaining import problems_of
 from chaoskit.engine.labfile import LabFile, Override, lab_path, read_lab
@@ -142,6 +143,7 @@ def load_lab(
 
 def _checked_lab(lab: LabFile, registry: Registry, problems: _Problems) -> LoadedLab | None:
     problems.add(endpoint_problems(lab.spec, lab.document, registry))
+    problems.add(radius_problems(lab.spec.blast_radius, lab.document, lab.spec))
     rendered = problems.attempt(lambda: render_lab(lab))
     before = len(problems.found)
     predicted = problems.attempt(lambda: predicted_rto_s(lab.spec, lab.document))

@@ -193,15 +193,18 @@ class Observation:
                 lacking.append(f"{name} is {status.phase if status else 'silent'} ({status.last_error if status else ''})")
         return "; ".join(lacking)
 
+    def settled_after_ns(self, name: str) -> int:
+        """How long a client must succeed without a break to count as back: its window S, and W for what is still under way."""
+        return self.schedules[name].window_ns + self._plan.experiment.clients[name].deadline.ns
+
     def clients_not_back(self, since_ns: int) -> tuple[str, ...]:
         """Clients without an unbroken run of ok attempts over their window S, begun after `since_ns` or never broken."""
         waiting = []
         now_ns = self._clock.monotonic_ns()
         for name in self._probes:
             status = self.clients.get(name)
-            needed_ns = self.schedules[name].window_ns
             start_ns = None if status is None else status.streak_since_ns
-            if start_ns is None or now_ns - max(start_ns, since_ns) < needed_ns + self._plan.experiment.clients[name].deadline.ns:
+            if start_ns is None or now_ns - max(start_ns, since_ns) < self.settled_after_ns(name):
                 waiting.append(name)
         return tuple(waiting)
 

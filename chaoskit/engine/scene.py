@@ -16,9 +16,16 @@ RoleHolders = Callable[[str], tuple[str, ...] | None]
 
 
 def chosen_nodes(
-    selector: Selector, groups: Mapping[str, Sequence[str]], holders: RoleHolders, chance: random.Random
+    selector: Selector,
+    groups: Mapping[str, Sequence[str]],
+    holders: RoleHolders,
+    chance: random.Random,
+    hit: Mapping[str, Sequence[str]],
 ) -> tuple[str, ...]:
-    """Nodes for a selector: each key narrows the choice, `count` takes that many. StepFailed where none is left."""
+    """Nodes for a selector: each key narrows the choice, `count` takes that many. StepFailed where none is left.
+
+    `hit`: name -> the nodes that an action has hit so far.
+    """
     everyone = tuple(node for members in groups.values() for node in members)
     found = everyone
     if selector.node is not None:
@@ -32,6 +39,10 @@ def chosen_nodes(
         if not holding:
             raise StepFailed(f"no node holds the role {selector.role!r} now, so there is no target")
         found = tuple(n for n in found if n in holding)
+    for name, inside in ((selector.of, True), (selector.not_of, False)):
+        if name is not None and name not in hit:
+            raise StepFailed(f"the action {name} has hit nothing yet, so it tells no target")
+        found = tuple(n for n in found if name is None or (n in hit[name]) is inside)
     if not found:
         said = selector.model_dump(exclude_defaults=True)
         raise StepFailed(f"no node is left for the target {said}")
@@ -51,6 +62,8 @@ class LiveScene:
         self._chance = chance
         self.nodes = tuple(node.name for node in lab.plan.nodes)
         self.observers = lab.plan.clients
+        self.hit: dict[str, tuple[str, ...]] = {}
+        """Action -> the nodes that it hit."""
 
     def groups(self) -> Mapping[str, Sequence[str]]:
         return groups_of(self._lab.plan)
@@ -59,7 +72,7 @@ class LiveScene:
         return self._lab.read(query)
 
     def resolve(self, selector: Selector) -> tuple[str, ...]:
-        return chosen_nodes(selector, self.groups(), self._holders, self._chance)
+        return chosen_nodes(selector, self.groups(), self._holders, self._chance, self.hit)
 
     def networks_of(self, node: str) -> Sequence[str]:
         return tuple(interface.network for interface in self._lab.plan.node(node).interfaces)

@@ -6,15 +6,19 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from chaoskit.engine.injecting import Injection, Injector
+from chaoskit.engine.aborting import AbortConditions
+from chaoskit.engine.conditions import Conditions
+from chaoskit.engine.injecting import Injector
 from chaoskit.engine.interrupting import Interrupts
+from chaoskit.engine.method import Method, MethodContext
 from chaoskit.engine.observing import Observation, wait_until
+from chaoskit.engine.probing import RepeatedProbe
 from chaoskit.engine.run_directory import EventLog, RunDirectory
 from chaoskit.engine.scene import LiveScene
 from chaoskit.engine.store import merge_spool
 from chaoskit.engine.undo import UndoJournal
-from chaoskit.model.errors import Aborted, ChaoskitError, HealFailed, Interrupted, LabGone, LabUnavailable, StepFailed
-from chaoskit.model.plan import Plan, PlannedAction, TrialPlan
+from chaoskit.model.errors import Aborted, ChaoskitError, HealFailed, Interrupted, LabGone, LabUnavailable
+from chaoskit.model.plan import Plan, TrialPlan
 from chaoskit.ports.clock import Clock
 from chaoskit.ports.fault import Fault
 from chaoskit.ports.lab import Backend, Lab
@@ -23,10 +27,6 @@ from chaoskit.ports.progress import Progress, Snapshot
 TICK_S = 0.05
 CLIENT_START_S = 60.0
 READ_BACK_S = 120.0
-TARGET_WITHIN_S = 5.0
-"""How long a role may be without a holder before a fault aimed at it gives up."""
-HOLD_MARGIN_S = 120.0
-"""The dead-man timer fires this long after the planned end of a fault: late enough never to heal a run that is alive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,8 @@ class Trial:
         self._zero_ns: int | None = None
         self._watch: Observation | None = None
         self._injector: Injector | None = None
+        self._aborts: AbortConditions | None = None
+        self._conditions: Conditions | None = None
         self._exits_seen = 0
         made_up = f"{context.run_id[:15]}-{context.run_id[-4:]}-{trial.index}"  # short: it names sockets and control groups
         self.lab_id = context.on_lab or made_up
@@ -98,7 +100,7 @@ class Trial:
         try:
             with c.interrupts.at_once():
                 lab = c.backend.up(self._plan.lab_plan, self.lab_id, c.run_id, logs, detached=keep, progress=c.progress.message)
-        except Interrupted:
+        except (Interrupted, Aborted):
             # it may have come when the lab was built and not yet ours
             for left in c.backend.sweep(self.lab_id):
                 c.events.add("problem", message=f"left behind: {left}")
@@ -123,6 +125,7 @@ class Trial:
         c, plan, experiment = self._c, self._plan, self._plan.experiment
         watch = self._watch = Observation(plan, lab, c.run, c.run_id, c.events, c.clock, self._trial.index)
         self._injector = Injector(lab, c.backend.name, c.run_id, self._trial.index, c.journal, c.events, c.clock)
+        self._aborts = AbortConditions(experiment.abort_when, lab, c.run.path, c.clock)
         began_ns = c.clock.monotonic_ns()
         ready = plan.lab_plan.ready
         self._enter("getting ready", float(ready.within))
@@ -149,7 +152,7 @@ class Trial:
         self._wait(float(experiment.baseline))
         self._zero_ns = c.events.add("baseline.ended").t_ns
         self._exits_seen = -1  # from here on services may end: that is what the faults are for
-        self._method(LiveScene(lab, watch.leading.holders, self._chance))
+        self._method(lab)
         self._recover_and_read_back()
 
     def _steady_lacking(self) -> Callable[[], str]:
@@ -177,57 +180,30 @@ class Trial:
 
         return lacking
 
-    def _method(self, scene: LiveScene) -> None:
-        """Inject and heal by the plan's clock until every action was healed."""
+    def _method(self, lab: Lab) -> None:
+        """Inject and heal until every action was healed or skipped."""
+        c, watch = self._c, self._observation()
         self._enter("method")
-        waiting = list(self._trial.actions)
-        done_ns: dict[str, int] = {}
-        injector, watch = self._breaker(), self._observation()
-        while waiting or injector.in_force:
-            self._tick()
-            now_ns = self._c.clock.monotonic_ns()
-            for injection in list(injector.in_force):
-                if self._is_over(injection, now_ns, watch):
-                    injector.heal(injection)
-                    done_ns[injection.action] = self._c.clock.monotonic_ns()
-            for planned in list(waiting):
-                due_ns = self._due_ns(planned, done_ns)
-                if due_ns is not None and now_ns >= due_ns:
-                    waiting.remove(planned)
-                    self._inject(planned, scene)
-
-    def _due_ns(self, planned: PlannedAction, done_ns: dict[str, int]) -> int | None:
-        if planned.at_s is not None:
-            return (self._zero_ns or 0) + round(planned.at_s * 1e9)
-        assert planned.action.after is not None
-        earlier = done_ns.get(planned.action.after)
-        return None if earlier is None else earlier + round(planned.phase_s * 1e9)
-
-    def _inject(self, planned: PlannedAction, scene: LiveScene) -> None:
-        fault = self._c.fault_type(planned.fault).model_validate(planned.action.parameters)
-        nodes = self._resolved(planned, scene)
-        period = planned.action.period
-        hold_s = float(period) if period is not None else float(self._plan.experiment.recovery)
-        injection = self._breaker().inject(planned.name, fault, scene, nodes, hold_s + HOLD_MARGIN_S)
-        injection.until_ns = self._c.clock.monotonic_ns() + round(hold_s * 1e9)
-
-    def _resolved(self, planned: PlannedAction, scene: LiveScene) -> tuple[str, ...]:
-        """The target now. On a busy machine a role's holder may not have answered this instant: it is asked again for a while."""
-        deadline_ns = self._c.clock.monotonic_ns() + round(TARGET_WITHIN_S * 1e9)
-        while True:
-            try:
-                return scene.resolve(planned.action.target)
-            except StepFailed:
-                if planned.action.target.role is None or self._c.clock.monotonic_ns() >= deadline_ns:
-                    raise
-            self._tick()
-
-    def _is_over(self, injection: Injection, now_ns: int, watch: Observation) -> bool:
-        """By the clock; a fault without a period ends as soon as the clients are back (at the latest after `recovery`)."""
-        if injection.until_ns is not None and now_ns >= injection.until_ns:
-            return True
-        action = next(a for a in self._trial.actions if a.name == injection.action)
-        return action.action.period is None and not watch.clients_not_back(injection.began_ns)
+        asked = [x for a in self._trial.actions for x in (a.action.when, a.action.until) if x is not None]
+        self._conditions = Conditions(
+            asked,
+            watch,
+            c.run.logs / str(self._trial.index),
+            c.clock,
+            lambda probe: RepeatedProbe(probe, lab, c.run.path, c.clock),
+        )
+        context = MethodContext(
+            plan=self._plan,
+            injector=self._breaker(),
+            watch=watch,
+            scene=LiveScene(lab, watch.leading.holders, self._chance),
+            conditions=self._conditions,
+            events=c.events,
+            clock=c.clock,
+            fault_type=c.fault_type,
+            tick=self._tick,
+        )
+        Method(context, self._trial.actions, self._zero_ns or 0).run()
 
     def _recover_and_read_back(self) -> None:
         c, watch, recovery_s = self._c, self._observation(), float(self._plan.experiment.recovery)
@@ -262,7 +238,11 @@ class Trial:
             name = "" if isinstance(problem, ChaoskitError) else f"{type(problem).__name__}: "
             c.events.add("problem", message=f"{name}{problem}")
         self._enter("healing")
-        failures: list[HealFailed] = self._injector.heal_all() if self._injector is not None else []
+        because = "the trial ends early" if problem is not None else ""
+        failures: list[HealFailed] = self._injector.heal_all(because) if self._injector is not None else []
+        for asking in (self._aborts, self._conditions):
+            if asking is not None:
+                asking.stop()
         self._enter("ending")
         try:
             if self._watch is not None:
@@ -333,17 +313,9 @@ class Trial:
             raise LabUnavailable("; ".join(lost), f"logs are in {c.run.logs}")
         if self._exits_seen >= 0 and len(watch.exits) > self._exits_seen:
             raise LabUnavailable("before anything was broken, " + "\n".join(watch.exits), f"logs are in {c.run.logs}")
-        self._check_abort(watch)
+        if self._aborts is not None:
+            self._aborts.check(watch, self._zero_ns)
         self._show()
-
-    def _check_abort(self, watch: Observation) -> None:
-        for name, limit in self._plan.experiment.abort_when.clients.items():
-            status = watch.clients.get(name)
-            if status is None or status.streak_since_ns is not None or self._zero_ns is None:
-                continue
-            down_s = (self._c.clock.monotonic_ns() - max(status.last_ok_ns or 0, self._zero_ns)) / 1e9
-            if limit.down_for.holds(down_s):
-                raise Aborted(f"{name} was down for {down_s:.1f} s, and the experiment aborts when {limit.down_for.text}")
 
     def _show(self) -> None:
         """Whatever is wrong with the display, healing goes on."""

@@ -49,6 +49,12 @@ class ProcessMatch(Record):
         said = self.model_dump(exclude_none=True, exclude={"which"})
         return ("" if self.which == "all" else f"the {self.which} with ") + ", ".join(f"{k} {v}" for k, v in said.items())
 
+    @property
+    def stand_in(self) -> str:
+        """What a plan calls the processes that nobody knows before the run."""
+        said = ", ".join(f"{k} {v}" for k, v in self.model_dump(exclude_none=True, exclude={"which"}).items())
+        return f"the processes with {said}" if self.which == "all" else f"the {self.which} process with {said}"
+
     def found(self, node: str, read: Callable[[Query], Reading]) -> tuple[ProcessInfo, ...]:
         """The processes on `node` that match, oldest first. StepFailed where there is none."""
         in_file = None
@@ -70,6 +76,8 @@ class ProcessMatch(Record):
         return tuple(found[-1:]) if self.which == "newest" else tuple(found)
 
     def _matches(self, process: ProcessInfo, pid_in_file: int | None) -> bool:
+        if process.stands_for:
+            return process.stands_for == self.stand_in
         return (
             process.state != "Z"
             and self.name in (None, process.name)

@@ -51,7 +51,12 @@ def _fault_effect(trial: TrialRecord) -> Gate:
     planned = [a.name for t in trial.plan.trials if t.index == trial.index for a in t.actions]
     verified = {f.action for f in trial.faults if f.verified}
     injected = {f.action for f in trial.faults if f.began_ns is not None}
-    missing = [f"{name} was not injected" for name in planned if name not in injected]
+    why = {str(e.data.get("action")): str(e.data.get("reason")) for e in trial.events if e.kind == "action.skipped"}
+    missing = [
+        f"{name} was not injected{f': {why[name]}' if name in why else ''}"
+        for name in dict.fromkeys((*planned, *why))
+        if name not in injected
+    ]
     missing += [
         f"no evidence that {f.action} ({f.fault}) was in force" for f in trial.faults if f.began_ns is not None and not f.verified
     ]

@@ -89,6 +89,10 @@ class Aborted(ChaoskitError):
     """An abort condition was met; everything was healed and the run ended."""
 
 
+class BlastRadiusExceeded(Aborted):
+    """A fault would have broken more than may be broken; it was not injected, everything was healed and the run ended."""
+
+
 class HealFailed(ChaoskitError):
     """Something chaoskit broke is still broken. Outranks every other ending."""
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, BeforeValidator, Field
+from pydantic import AliasChoices, BeforeValidator, Field, model_validator
 
+from chaoskit.model.blast_radius import BlastRadius, Listed
+from chaoskit.model.condition import Condition, Probe
 from chaoskit.model.lab import Identifier, Names
 from chaoskit.model.record import OpenRecord, Record
 from chaoskit.model.units import Bound, Duration, Fraction, Rate
@@ -49,13 +51,17 @@ class Selector(Record):
     """Every node of a group of the lab."""
     role: str | None = None
     """Whoever holds this role when the fault is about to be injected."""
+    of: str | None = None
+    """The nodes that an earlier action of the method hit."""
+    not_of: str | None = None
+    """Every node but those that an earlier action hit."""
     count: Annotated[int, Field(ge=1)] | None = None
     """So many of them, drawn by the run's seed; all where left out."""
     all: bool = False
     """Every node of the lab."""
 
     def is_empty(self) -> bool:
-        return not (self.node or self.nodes or self.group or self.role or self.all)
+        return not (self.node or self.nodes or self.group or self.role or self.of or self.not_of or self.all)
 
 
 ClientClass = Literal["fresh", "pooled", "direct"]
@@ -125,20 +131,58 @@ class Action(Record):
     """After the clean baseline ended."""
     after: str | None = None
     """Name of an earlier action: starts once that one was healed."""
+    during: str | None = None
+    """Name of an earlier action: starts once that one was injected, and does not wait for its end."""
+    when: Condition | None = None
+    """What it waits for from then on. Where that does not happen within `within`, it is not injected, and the verdict is
+    unknown."""
+    within: Duration | None = None
+    """How long it waits for `when`; as long as `recovery` when left out."""
+    delay: Duration = Duration(0)
+    """A fixed extra wait once its time has come."""
     phase: Duration = Duration(0)
     """A random extra wait up to this long, by the run's seed: the injection's place in the detector's period."""
     period: Duration | None = Field(default=None, validation_alias=AliasChoices("for", "period"), serialization_alias="for")
-    """How long it is held; None: until the end of the trial's observation."""
+    """How long it is held, at most where there is an `until`. Left out: until the clients are back, at most `recovery`."""
+    until: Condition | None = None
+    """It is healed as soon as this holds."""
+    times: Annotated[int, Field(ge=1, le=100)] = 1
+    """So many injections of it, each with its own heal, named `x`, `x-2`, `x-3` ..."""
+    every: Duration | None = None
+    """From the start of one repetition to the start of the next. Left out, with `when`: each waits for it anew."""
+    stagger: Duration | None = None
+    """Several nodes are hit one after another, this far apart, each as an injection of its own."""
 
 
 class ClientAbort(Record):
-    down_for: TimeBound
+    """When a client has suffered enough, from the end of the baseline on."""
+
+    down_for: TimeBound | None = None
     """Without any success for so long."""
+    success: ShareBound | None = None
+    """The share of its attempts that were ok, such as "< 50%"."""
+    over: Duration = Duration(10.0)
+    """The time that `success` counts over."""
+
+    @model_validator(mode="after")
+    def _says_when(self) -> ClientAbort:
+        if self.down_for is None and self.success is None:
+            raise ValueError("say when it is too much: down_for, or success")
+        return self
 
 
 class AbortWhen(Record):
+    """Any of these heals everything, and then ends the run. So does SIGUSR1."""
+
     clients: dict[str, ClientAbort] = {}
-    """Client -> when it is too much: the run ends, and everything is healed."""
+    """Client -> when it is too much."""
+    file: Listed = ()
+    """A file that appears on the machine chaoskit runs on, or one of several; relative ones lie in the run directory."""
+    probes: tuple[Probe, ...] = ()
+    """Commands; one that exits with anything but 0, or cannot be run in time, ends the run."""
+
+    def is_empty(self) -> bool:
+        return not (self.clients or self.file or self.probes)
 
 
 class Experiment(Record):
@@ -165,13 +209,15 @@ class Experiment(Record):
     method: tuple[Action, ...] = Field(min_length=1)
     """What is broken, and when."""
     rollbacks: tuple[Action, ...] = ()
-    """Not carried out yet, and therefore refused: every fault is undone by its own heal."""
+    """Refused: every fault is undone by its own heal, and what else must be put back is the `undo` of a fault `run`."""
     recovery: Duration = Duration(60.0)
     """How long clients may take to be back after the last heal before the RTO is censored."""
     objectives: dict[str, Any] = {}
     """Objective -> limit; each belongs to a measure."""
     abort_when: AbortWhen = Field(default=AbortWhen(), alias="abort-when")
     """When to give up before the end."""
+    blast_radius: BlastRadius = Field(default=BlastRadius(), alias="blast-radius")
+    """What may be broken at once at most, and what never; together with the lab's own."""
     repeat: Annotated[int, Field(ge=1, le=1000)] = 1
     """Trials, each with a fresh lab."""
     seed: int | None = None

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from chaoskit.model.blast_radius import BlastRadius
 from chaoskit.model.record import OpenRecord, Record
 from chaoskit.model.units import Duration, Size
 
@@ -191,6 +192,8 @@ class LabSpec(Record):
     """The node or group that clients run in."""
     ready: ReadySpec = ReadySpec()
     """When the lab may be used."""
+    blast_radius: BlastRadius = Field(default=BlastRadius(), alias="blast-radius")
+    """What may be broken here at once at most, and what never, whatever an experiment asks."""
     settings: dict[str, Any] = {}
     """Names for the templates and for `predict`; an experiment or `--set lab.settings.NAME=VALUE` changes them."""
     predict: Prediction = Prediction()

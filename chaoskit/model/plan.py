@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from chaoskit.model.blast_radius import BlastRadius
 from chaoskit.model.capability import Survey
 from chaoskit.model.experiment import Action, Experiment
 from chaoskit.model.lab import LabPlan, LabSpec
@@ -17,10 +18,13 @@ class PlannedAction(Record):
     name: str
     fault: str
     action: Action
+    """As it is to be carried out: one of several repetitions or staggered injections has its own."""
+    entry: str = ""
+    """The name of the entry of `method` that it comes from, where that stands for several."""
     at_s: float | None
-    """After the baseline, phase included; None where it waits for another action."""
+    """After the baseline, delay and phase included; None where it waits for something."""
     phase_s: float = 0.0
-    """The random extra wait drawn from the action's `phase`; contained in `at_s`, added where it waits for another action."""
+    """The random extra wait drawn from the action's `phase`; contained in `at_s`, added where it waits for something."""
     candidates: tuple[str, ...]
     """The nodes it may hit; which one is decided by the role held at that instant."""
     inject_preview: tuple[Step, ...] = ()
@@ -28,6 +32,17 @@ class PlannedAction(Record):
     heal_preview: tuple[Step, ...] = ()
     notes: tuple[str, ...] = ()
     """What is missing here (an optional need), said beforehand."""
+
+    def is_of(self, name: str) -> bool:
+        """Whether a reference to `name` (after, during, of) means this one, or this one among others."""
+        return name in (self.name, self.entry)
+
+    def waits_for(self, other: PlannedAction) -> bool:
+        """Whether it starts after or during another one. Among those of its own entry a name means exactly one."""
+        named = self.action.after or self.action.during
+        if named is None or other.name == self.name:
+            return False
+        return other.name == named if named == self.entry else other.is_of(named)
 
 
 class TrialPlan(Record):
@@ -57,3 +72,8 @@ class Plan(Record):
     predicted_rto_s: tuple[float, float] | None = None
     notes: tuple[str, ...] = ()
     overrides: dict[str, Any] = {}
+
+    @property
+    def blast_radius(self) -> BlastRadius:
+        """The experiment's and the lab's together."""
+        return self.experiment.blast_radius.with_limits_of(self.lab.blast_radius)

@@ -15,6 +15,8 @@ from chaoskit.reporting.view import FaultSpan, TimedEvent
 
 KEY_KINDS = frozenset(
     {
+        "action.triggered",
+        "action.skipped",
         "fault.injected",
         "fault.healed",
         "fault.heal_failed",
@@ -102,11 +104,14 @@ _SENTENCES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "client.started": lambda d: f"Client {_named(d, 'client')} began",
     "baseline.started": lambda d: "Clean baseline began",
     "baseline.ended": lambda d: "Clean baseline ended: time 0 of the method",
+    "action.waiting": lambda d: f"{_named(d, 'action')} waits until {_named(d, 'what')}",
+    "action.triggered": lambda d: f"{_named(d, 'action')} was triggered: {_named(d, 'details', 'what')}",
+    "action.skipped": lambda d: f"{_named(d, 'action')} was NOT injected: {_named(d, 'reason')}",
     "fault.preparing": lambda d: f"Preparing {_fault(d)}",
     "fault.injecting": lambda d: f"Injecting {_fault(d)}",
     "fault.injected": lambda d: f"Injected {_fault(d)}",
     "fault.effect": lambda d: f"Effect of {_fault(d)} {'verified' if d.get('verified') else 'NOT verified'}",
-    "fault.healing": lambda d: f"Healing {_fault(d)}",
+    "fault.healing": lambda d: f"Healing {_fault(d)}" + (f": {d['because']}" if d.get("because") else ""),
     "fault.healed": lambda d: f"Healed {_fault(d)}",
     "fault.gone": lambda d: f"{_fault(d)} {'is gone' if d.get('verified') else 'is NOT verified as gone'}",
     "fault.heal_failed": lambda d: f"Healing {_fault(d)} FAILED: {_named(d, 'error')}",

@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 
 from chaoskit.engine.document import Document
 from chaoskit.engine.labfile import LabFile
-from chaoskit.engine.planning import PreviewScene
+from chaoskit.engine.previewing import PreviewScene
 from chaoskit.engine.rendering import render_lab
 from chaoskit.model.capability import Survey
 from chaoskit.model.errors import ChaoskitError, StepFailed

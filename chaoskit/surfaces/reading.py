@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from chaoskit.engine.loading import Loaded, load
 from chaoskit.engine.registry import Registry
 from chaoskit.engine.schedule import client_schedule
 from chaoskit.engine.secrets import secret_values
+from chaoskit.model.blast_radius import BlastRadius
 from chaoskit.model.experiment import Action, Selector
 from chaoskit.model.plan import Plan, PlannedAction
 from chaoskit.model.units import Duration
@@ -28,12 +30,25 @@ JSON = click.option("--json", "as_json", is_flag=True, help="The machine's form 
 BACKEND = click.option("--backend", default=None, metavar="NAME", help="Which kind of lab (default: namespace).")
 SEED = click.option("--seed", type=click.IntRange(0, 2**63), default=None, help="Decides every draw; chosen anew when left out.")
 
+MAX_TARGETS = click.option(
+    "--max-targets", type=click.IntRange(1), default=None, metavar="N",
+    help="At most so many nodes under fault at once; where experiment or lab allow fewer, that holds.",
+)  # fmt: skip
 
-def planned(loaded: Loaded, backend: str | None, seed: int | None, installed: Installed) -> Plan:
+
+def planned(loaded: Loaded, backend: str | None, seed: int | None, installed: Installed, max_targets: int | None = None) -> Plan:
     """The plan for an experiment here and now. CapabilityMissing says what to install, InputError which secret is not there."""
     secret_values(loaded.experiment, loaded.folder)  # said now, before anything starts; the values go nowhere
+    if max_targets is not None:
+        loaded = narrowed(loaded, max_targets)
     survey = installed.backend(backend).survey(loaded.lab.file.spec)
     return planning.plan(loaded, survey, chosen_seed(loaded, seed))
+
+
+def narrowed(loaded: Loaded, max_targets: int) -> Loaded:
+    """The same with a blast radius of at most so many nodes."""
+    radius = loaded.experiment.blast_radius.with_limits_of(BlastRadius(**{"max-targets": max_targets}))
+    return replace(loaded, experiment=loaded.experiment.model_copy(update={"blast_radius": radius}))
 
 
 def chosen_seed(loaded: Loaded, given: int | None) -> int:
@@ -88,17 +103,24 @@ def validate(installed: Installed, experiment: Path, overrides: tuple[str, ...],
 @BACKEND
 @SEED
 @SET
+@MAX_TARGETS
 @JSON
 @pass_installed
 def plan(
-    installed: Installed, experiment: Path, backend: str | None, seed: int | None, overrides: tuple[str, ...], as_json: bool
+    installed: Installed,
+    experiment: Path,
+    backend: str | None,
+    seed: int | None,
+    overrides: tuple[str, ...],
+    max_targets: int | None,
+    as_json: bool,
 ) -> None:
     """Show what a run would do: timeline, steps, how each is undone, what is missing here. Starts nothing.
 
     Exit 0: it can run here; 2: the experiment is wrong; 3: this machine or backend lacks something, which is named.
     """
     loaded = load(experiment, overrides, installed.registry)
-    made = planned(loaded, backend, seed, installed)
+    made = planned(loaded, backend, seed, installed, max_targets)
     if as_json:
         say_json(made.model_dump_json(by_alias=True, indent=2))
     else:
@@ -123,11 +145,31 @@ def say_plan(made: Plan, registry: Registry) -> None:
         say()
         say("objectives", "head")
         say_table((), [(f"  {name}", _limit_words(limit)) for name, limit in experiment.objectives.items()])
-    if experiment.abort_when.clients:
-        for name, abort in experiment.abort_when.clients.items():
-            say(f"aborts, and heals, when {name} is down for {abort.down_for.text}")
+    _say_limits(made)
     for note in made.notes:
         say(f"note: {note}", "warn")
+
+
+def _say_limits(made: Plan) -> None:
+    """What ends the run early, and what is never broken."""
+    when, radius = made.experiment.abort_when, made.blast_radius
+    ends = [f"{name} is down for {limit.down_for.text}" for name, limit in when.clients.items() if limit.down_for is not None]
+    ends += [
+        f"success of {name} is {limit.success.text} over {limit.over}"
+        for name, limit in when.clients.items()
+        if limit.success is not None
+    ]
+    ends += [f"the file {file} is there" for file in when.file]
+    ends += [f"{probe} does not exit with 0 (every {probe.every})" for probe in when.probes]
+    for what in ends:
+        say(f"aborts, and heals, when {what}")
+    if radius.max_targets is not None:
+        say(f"at most {radius.max_targets} nodes are under fault at once")
+    protected = radius.protected
+    listed = [*protected.nodes, *(f"the group {g}" for g in protected.groups), *(f"whoever is {r}" for r in protected.roles)]
+    listed += [f"port {port}" for port in protected.ports]
+    if listed:
+        say(f"never broken: {', '.join(listed)}")
 
 
 def _facts(made: Plan) -> list[tuple[str, str]]:
@@ -188,16 +230,23 @@ def _say_timeline(made: Plan) -> None:
 
 def _say_action(planned_action: PlannedAction, made: Plan) -> None:
     action = planned_action.action
-    when = f"+{Duration(round(planned_action.at_s, 3))}" if planned_action.at_s is not None else f"after {action.after}"
+    when = start_words(planned_action)
     named = f" ({planned_action.name})" if planned_action.name != planned_action.fault else ""
     say(f"  {when:>10}  inject {planned_action.fault}{named} on {target_words(action.target, planned_action.candidates)}")
     pad = " " * 14
+    if action.when is not None:
+        within = action.within if action.within is not None else made.experiment.recovery
+        say(f"{pad}when {action.when}; not within {within}: it is not injected, and the verdict is unknown", "dim")
+    if action.delay and planned_action.at_s is None:
+        say(f"{pad}{action.delay} later", "dim")
+    if action.stagger is not None:
+        say(f"{pad}one node after another, {action.stagger} apart, each an injection of its own", "dim")
     if action.phase:
         drawn = ", ".join(_drawn(trial.actions, planned_action.name) for trial in made.trials[:10])
         say(f"{pad}with a random extra wait of up to {action.phase}; by trial: {drawn}", "dim")
     for step in planned_action.inject_preview:
         say(f"{pad}- {step.words()}")
-    say(f"  {_held(action):>10}  heal it")
+    say(f"  {_held(action):>10}  heal it{f', or as soon as {action.until}' if action.until is not None else ''}")
     for step in planned_action.heal_preview:
         say(f"{pad}- {step.words()}")
     for note in planned_action.notes:
@@ -208,7 +257,19 @@ def _drawn(actions: tuple[PlannedAction, ...], name: str) -> str:
     return next(str(Duration(round(a.phase_s, 3))) for a in actions if a.name == name)
 
 
+def start_words(planned_action: PlannedAction) -> str:
+    """When an action starts, or starts to wait."""
+    action = planned_action.action
+    if planned_action.at_s is not None:
+        return f"+{Duration(round(planned_action.at_s, 3))}"
+    if action.after is not None or action.during is not None:
+        return f"after {action.after}" if action.after is not None else f"during {action.during}"
+    return f"from +{action.at or Duration(0)}"
+
+
 def _held(action: Action) -> str:
+    if action.until is not None:
+        return f"{action.period} later" if action.period is not None else "at last"
     return f"{action.period} later" if action.period is not None else "clients back"
 
 
@@ -218,6 +279,9 @@ def target_words(target: Selector, candidates: tuple[str, ...]) -> str:
     if target.role is not None:
         count = f"{target.count} of those who hold" if target.count is not None else "whoever holds"
         return f"{count} the role {target.role} ({who})"
+    if target.of is not None or target.not_of is not None:
+        word = "those hit by" if target.of is not None else "those not hit by"
+        return f"{word} {target.of or target.not_of} (of {', '.join(candidates)})"
     if target.count is not None and target.count < len(candidates):
         return f"{target.count} of {', '.join(candidates)}"
     return ", ".join(candidates)

@@ -22,7 +22,7 @@ from chaoskit.model.result import Result
 from chaoskit.ports.lab import Backend
 from chaoskit.reporting.render import render
 from chaoskit.surfaces.installed import Installed, pass_installed
-from chaoskit.surfaces.reading import BACKEND, EXPERIMENT, JSON, SEED, SET, planned
+from chaoskit.surfaces.reading import BACKEND, EXPERIMENT, JSON, MAX_TARGETS, SEED, SET, planned
 from chaoskit.surfaces.showing import LiveProgress, PlainProgress, QuietProgress
 from chaoskit.surfaces.terminal import printable, say, say_json, say_table
 
@@ -39,6 +39,7 @@ REPORTS = click.option(
 @BACKEND
 @SEED
 @SET
+@MAX_TARGETS
 @click.option("--repeat", type=click.IntRange(1, 1000), default=None, help="How many trials, each with a fresh lab.")
 @click.option("--out", type=click.Path(path_type=Path), default=None, help="The run directory; must be new or empty.")
 @REPORTS
@@ -55,6 +56,7 @@ def run(
     backend: str | None,
     seed: int | None,
     overrides: tuple[str, ...],
+    max_targets: int | None,
     repeat: int | None,
     out: Path | None,
     reports: Path,
@@ -69,7 +71,7 @@ def run(
     """
     changes = (*overrides, f"repeat={repeat}") if repeat is not None else overrides
     loaded = load(experiment, changes, installed.registry)
-    plan = planned(loaded, backend, seed, installed)
+    plan = planned(loaded, backend, seed, installed, max_targets)
     _check_on(on_lab, len(plan.trials), installed.backend(backend))
     clock = SystemClock()
     run_id = new_run_id(plan.experiment.title, clock.wall_ns())

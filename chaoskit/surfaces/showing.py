@@ -46,6 +46,9 @@ _WORDS: Mapping[str, Callable[[Mapping[str, Any], str], str]] = {
     "lab.ready": lambda said, _: f"the lab is ready: {_held(said.get('roles', {}))}",
     "baseline.started": lambda said, _: "steady; the clean baseline begins",
     "baseline.ended": lambda said, _: "the baseline is over; the method begins",
+    "action.waiting": lambda said, _: f"{said.get('action')} waits until {said.get('what')}",
+    "action.triggered": lambda said, _: f"{said.get('action')} is triggered: {said.get('details')}",
+    "action.skipped": lambda said, _: f"{said.get('action')} is NOT injected: {said.get('reason')}",
     "fault.injecting": lambda said, nodes: f"injecting {said.get('fault')} on {nodes}",
     "fault.effect": lambda said, nodes: (
         f"{said.get('fault')} on {nodes}: {'its effect was seen' if said.get('verified') else 'NO effect was seen'}"

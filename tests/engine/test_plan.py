@@ -58,11 +58,11 @@ def test_a_plan_survives_json(tmp_path: Path) -> None:
     assert Plan.model_validate_json(made.model_dump_json(by_alias=True)) == made
 
 
-def test_steps_that_depend_on_the_run_are_said_to(tmp_path: Path) -> None:
-    found = loaded(tmp_path, method("inject: kill, target: {node: db1}, with: {process: {name: store}}"))
+def test_what_is_known_at_run_time_has_a_placeholder(tmp_path: Path) -> None:
+    found = loaded(tmp_path, method("inject: kill, target: {node: db1}, with: {process: {name: store, which: oldest}}"))
     action = plan(found, survey(), seed=1).trials[0].actions[0]
-    assert action.inject_preview == ()
-    assert any("known at run time" in note for note in action.notes)
+    assert [s.words() for s in action.inject_preview] == ["send KILL on db1 to the oldest process with name store"]
+    assert any("known at run time: the oldest process with name store" in note for note in action.notes)
     assert action.at_s == 0, "at the end of the baseline where nothing else is said"
 
 

@@ -27,10 +27,12 @@ class ProcessInfo(Record):
     """TCP ports it listens on."""
     service: str | None = None
     """The lab's service this process belongs to (itself or an ancestor is the service's main process)."""
+    stands_for: str = ""
+    """In a plan only: the description of processes that nobody knows before the run, for which this one stands."""
 
     @property
     def ref(self) -> ProcessRef:
-        return ProcessRef(pid=self.pid, start_ticks=self.start_ticks)
+        return ProcessRef(pid=self.pid, start_ticks=self.start_ticks, stands_for=self.stands_for)
 
 
 class Reading(Record):

@@ -39,7 +39,7 @@ class Signal(StepRecord):
     """Name without SIG, such as KILL, STOP, CONT."""
 
     def words(self) -> str:
-        return f"send {self.signal} on {self.node} to {', '.join(str(p.pid) for p in self.processes)}"
+        return f"send {self.signal} on {self.node} to {', '.join(map(str, self.processes))}"
 
 
 class PowerOff(StepRecord):

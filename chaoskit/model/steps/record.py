@@ -26,6 +26,11 @@ class ProcessRef(Record):
     """As the node itself numbers it."""
     start_ticks: int
     """Field 22 of /proc/PID/stat: clock ticks since boot at which it started."""
+    stands_for: str = ""
+    """In a plan only: which processes it will be, in words."""
+
+    def __str__(self) -> str:
+        return self.stands_for or str(self.pid)
 
 
 class Link(Record):

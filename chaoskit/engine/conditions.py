@@ -1,0 +1,161 @@
+"""What an action waits for, or is held until: asked of roles, clients, logs and probes while the method runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from chaoskit.engine.observing import Observation
+from chaoskit.engine.probing import RepeatedProbe
+from chaoskit.model.condition import ANYONE, ANYONE_ELSE, NOBODY, Condition, LogLine, Probe
+from chaoskit.ports.clock import Clock
+
+LONGEST_GAP_NS = 1_000_000_000
+"""What must last is looked at all the time; where nobody looked for longer than this, it begins anew."""
+MOST_LINE_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Met:
+    """When a condition came true, and how."""
+
+    at_ns: int
+    how: str
+
+
+class LogFollower:
+    """New lines of a trial's service logs (logs/<node>/<service>.log) that a condition asks for."""
+
+    def __init__(self, logs: Path, line: LogLine, clock: Clock) -> None:
+        self._logs, self._line, self._clock = logs, line, clock
+        self._pattern = re.compile(line.says)
+        self._offsets = {path: path.stat().st_size for path in self._files()}
+        self.found: list[Met] = []
+
+    def _files(self) -> list[Path]:
+        return sorted(self._logs.glob(f"{self._line.node or '*'}/{self._line.service}.log"))
+
+    def poll(self) -> None:
+        """Read what was written since the last call; a line counts once it is complete."""
+        now_ns = self._clock.monotonic_ns()
+        for path in self._files():
+            offset = self._offsets.get(path, 0)
+            with path.open("rb") as file:
+                size = file.seek(0, 2)
+                offset = 0 if size < offset else offset  # it was begun anew
+                file.seek(offset)
+                new = file.read(MOST_LINE_BYTES)
+            whole = new.rfind(b"\n") + 1 or (len(new) if len(new) == MOST_LINE_BYTES else 0)
+            self._offsets[path] = offset + whole
+            for text in new[:whole].decode(errors="replace").splitlines():
+                if self._pattern.search(text):
+                    self.found.append(Met(now_ns, f"{path.parent.name}: {text.strip()[:200]}"))
+
+
+class Wait:
+    """One condition, waited for since an instant."""
+
+    def __init__(self, condition: Condition, since_ns: int, look: Callable[[Wait], Met | None]) -> None:
+        self.condition, self.since_ns, self._look = condition, since_ns, look
+        self._holds_since_ns: int | None = None
+        self._looked_ns = 0
+        self.probe: RepeatedProbe | None = None
+        self.answer: Met | None = None
+        """Of the probe, the last time that it was run."""
+
+    def met(self, now_ns: int) -> Met | None:
+        """How it came true, where it has. For one that must last: once it has for long enough, without a break that we saw."""
+        seen = self._look(self)
+        gap_ns, self._looked_ns = now_ns - self._looked_ns, now_ns
+        if seen is None:
+            self._holds_since_ns = None
+            return None
+        if self._holds_since_ns is None or (gap_ns > LONGEST_GAP_NS and self.condition.probe is None):
+            self._holds_since_ns = seen.at_ns
+        return seen if seen.at_ns - self._holds_since_ns >= self.condition.lasting.ns else None
+
+
+class Conditions:
+    """Everything that the conditions of one trial look at."""
+
+    def __init__(
+        self,
+        conditions: Sequence[Condition],
+        watch: Observation,
+        logs: Path,
+        clock: Clock,
+        repeated: Callable[[Probe], RepeatedProbe],
+    ) -> None:
+        self._watch, self._clock, self._repeated = watch, clock, repeated
+        self._followers = {c.log: LogFollower(logs, c.log, clock) for c in conditions if c.log is not None}
+        self._waits: list[Wait] = []
+
+    def poll(self) -> None:
+        """Read the logs. To be called again and again, and before anything that takes long."""
+        for follower in self._followers.values():
+            follower.poll()
+
+    def wait_for(self, condition: Condition, since_ns: int) -> Wait:
+        """Wait for a condition from an instant on, which may have passed: what happened since counts."""
+        look = self._gained if condition.gained_by is not None else self._held if condition.role is not None else None
+        if look is None:
+            look = self._client if condition.client is not None else self._logged if condition.log is not None else self._probed
+        wait = Wait(condition, since_ns, look)
+        if condition.probe is not None:
+            wait.probe = self._repeated(condition.probe)
+        self._waits.append(wait)
+        return wait
+
+    def stop(self) -> None:
+        """End probes that still run."""
+        for wait in self._waits:
+            if wait.probe is not None:
+                wait.probe.stop()
+
+    # -- each kind -----------------------------------------------------------------------------------------------------
+
+    def _gained(self, wait: Wait) -> Met | None:
+        role, by = str(wait.condition.role), wait.condition.gained_by
+        history = self._watch.leading.history
+        before = history.holders_at(role, wait.since_ns)
+        for at_ns, node in history.gains_since(role, wait.since_ns):
+            if by in (ANYONE, node) or (by == ANYONE_ELSE and node not in before):
+                held = f" (held before by {', '.join(sorted(before))})" if before else ""
+                return Met(at_ns, f"{node} gained the role {role}{held}")
+        return None
+
+    def _held(self, wait: Wait) -> Met | None:
+        role, by = str(wait.condition.role), wait.condition.held_by
+        holders = self._watch.leading.holders(role)
+        if holders is None:
+            return None
+        holds = not holders if by == NOBODY else bool(holders) if by == ANYONE else by in holders
+        return Met(self._clock.monotonic_ns(), f"{', '.join(holders) or 'nobody'} held the role {role}") if holds else None
+
+    def _client(self, wait: Wait) -> Met | None:
+        name, now_ns = str(wait.condition.client), self._clock.monotonic_ns()
+        status = self._watch.clients.get(name)
+        if status is None or status.t_ns < wait.since_ns:
+            return None
+        if wait.condition.state == "down":
+            return Met(now_ns, f"{name} failed: {status.last_error}") if status.streak_since_ns is None else None
+        settled_ns = self._watch.settled_after_ns(name)
+        start_ns = status.streak_since_ns
+        if start_ns is None or start_ns <= wait.since_ns or now_ns - start_ns < settled_ns:
+            return None
+        return Met(now_ns, f"{name} has succeeded without a break for {(now_ns - start_ns) / 1e9:.1f} s")
+
+    def _logged(self, wait: Wait) -> Met | None:
+        follower = self._followers[wait.condition.log] if wait.condition.log is not None else None
+        found = [met for met in follower.found if met.at_ns > wait.since_ns] if follower is not None else []
+        return found[0] if found else None
+
+    def _probed(self, wait: Wait) -> Met | None:
+        if wait.probe is None:
+            return None
+        answer = wait.probe.poll()
+        if answer is not None:
+            wait.answer = Met(answer.at_ns, answer.said) if answer.ok else None
+        return wait.answer
