@@ -234,6 +234,9 @@ class Checker:
             return
         self.faults[keys] = fault
         yield from self._references(where, fault)
+        if self.lab is not None and not action.target.is_empty() and not list(self._selector(keys, action.target)):
+            for message in fault.misfits(self.lab, candidate_nodes(action.target, self.lab)):
+                yield self.document.problem((*keys, "inject"), message)
 
     def _references(self, keys: Keys, value: Any) -> Iterator[Problem]:
         """Selectors, networks and services inside a fault's own parameters."""

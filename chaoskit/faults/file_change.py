@@ -8,13 +8,12 @@ from typing import ClassVar
 from pydantic import Field, field_validator, model_validator
 
 from chaoskit.linux import procfs
-from chaoskit.linux.process_match import services_running
 from chaoskit.model.capability import COMMAND_EXEC, FILE_EDIT, Need
 from chaoskit.model.errors import StepFailed
 from chaoskit.model.facts import Check, FileQuery
 from chaoskit.model.files import FileState
 from chaoskit.model.steps import Exec, StartService, Step, WriteFile
-from chaoskit.ports.fault import Facts, Fault, Scene
+from chaoskit.ports.fault import Facts, Fault, Scene, services_running
 
 ANY_CODE = tuple(range(256))
 _LEAST_GARBAGE_BYTES = 64

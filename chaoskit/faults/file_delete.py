@@ -5,13 +5,12 @@ from typing import ClassVar
 
 from pydantic import field_validator
 
-from chaoskit.linux.process_match import services_running
 from chaoskit.model.capability import FILE_EDIT, Need
 from chaoskit.model.errors import StepFailed
 from chaoskit.model.facts import Check, FileQuery
 from chaoskit.model.files import FileState
 from chaoskit.model.steps import RemoveFile, StartService, Step, WriteFile
-from chaoskit.ports.fault import Facts, Fault, Scene
+from chaoskit.ports.fault import Facts, Fault, Scene, services_running
 
 
 class FileDelete(Fault):

@@ -1,29 +1,28 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar
 
-from chaoskit.linux.process_match import services_running
-from chaoskit.model.capability import VOLUME_FAIL, Need
-from chaoskit.model.errors import StepFailed
+from pydantic import Field
+
 from chaoskit.model.facts import Check, VolumeQuery
-from chaoskit.model.steps import FailVolume, RestoreVolume, StartService, Step
+from chaoskit.model.steps import FailVolume
 from chaoskit.model.units import Size
-from chaoskit.ports.fault import Facts, Fault, Scene
+from chaoskit.ports.volume_fault import VolumeFault
 
 _BEYOND_BYTES = 65536
+_BEYOND_INODES = 16
 """So much more than what is left free is tried, and must fail."""
 
 
-class StorageFull(Fault):
-    """Fill a volume, so that writing fails for want of space; deleting files frees what they held.
+class StorageFull(VolumeFault):
+    """Fill a volume, so that writing fails for want of space or of inodes; deleting files frees what they held.
 
-    The heal removes the file that fills it (.chaoskit-ballast in the volume's top directory), and starts services of the lab that
+    The heal removes what fills it (.chaoskit-ballast in the volume's top directory), and starts services of the lab that
     ran before and do not run now.
     """
 
     NAME = "storage.full"
-    OUTAGE = "a log that nobody rotates, a forgotten dump, a replication slot that keeps every log segment"
+    OUTAGE = "a log that nobody rotates, a forgotten dump, a replication slot that keeps every log segment, a spool of tiny files"
     EXAMPLE: ClassVar = {
         "inject": "storage.full",
         "target": {"role": "primary"},
@@ -31,47 +30,30 @@ class StorageFull(Fault):
         "at": "10s",
         "for": "30s",
     }
+    WHY = "to fill a file system of bounded size"
 
-    volume: str
-    """A volume of the lab that the target has."""
     free: Size = Size(0)
     """So much is left free."""
+    inodes: bool = False
+    """Use up the inodes and not the bytes: no file can be made, while those that are there can grow."""
+    free_inodes: int = Field(default=0, ge=0, le=1000)
+    """With `inodes`: so many are left free."""
 
-    def needs(self) -> tuple[Need, ...]:
-        return (Need(capability=VOLUME_FAIL, why="to fill a file system of bounded size"),)
+    def _failure(self, node: str) -> FailVolume:
+        if self.inodes:
+            return FailVolume(node=node, volume=self.volume, how="no_inodes", free_inodes=self.free_inodes)
+        return FailVolume(node=node, volume=self.volume, how="full", free_bytes=int(self.free))
 
-    def claims(self, nodes: Sequence[str]) -> tuple[str, ...]:
-        # the node too: a power cycle mounts its volumes afresh, and would be the repair
-        return tuple(claim for node in nodes for claim in (f"volume:{node}:{self.volume}", f"node:{node}"))
+    def _evidence(self, node: str) -> tuple[Check, ...]:
+        what = "no file can be made" if self.inodes else "nothing can be written"
+        return self._ends_in(node, "full", f"{what} on the volume {self.volume} of {node}")
 
-    def prepare(self, scene: Scene, nodes: Sequence[str], tag: str) -> Facts:
-        facts = super().prepare(scene, nodes, tag)
-        for node in nodes:
-            state = scene.read(self._query(node)).value
-            if state != "works":
-                raise StepFailed(
-                    f"on the volume {self.volume} of {node}, {self.free} and more cannot be written even now: {state}"
-                )
-        return facts.model_copy(update={"services": {node: services_running(node, scene.read) for node in nodes}})
+    def _works(self, node: str) -> VolumeQuery:
+        query = VolumeQuery(node=node, volume=self.volume)
+        if self.inodes:
+            return query.model_copy(update={"inodes": self.free_inodes + _BEYOND_INODES, "count_inodes": True})
+        return query.model_copy(update={"write_bytes": int(self.free) + _BEYOND_BYTES})
 
-    def inject(self, facts: Facts) -> tuple[Step, ...]:
-        return tuple(FailVolume(node=node, volume=self.volume, how="full", free_bytes=int(self.free)) for node in facts.nodes)
-
-    def heal(self, facts: Facts) -> tuple[Step, ...]:
-        restored = tuple(RestoreVolume(node=node, volume=self.volume) for node in facts.nodes)
-        started = tuple(StartService(node=n, service=s) for n in facts.nodes for s in facts.services.get(n, ()))
-        return restored + started
-
-    def effect(self, facts: Facts) -> tuple[Check, ...]:
-        return tuple(
-            Check(
-                query=self._query(node),
-                in_force=("full",),
-                healed=("works",),
-                means=f"nothing can be written to the volume {self.volume} on {node}",
-            )
-            for node in facts.nodes
-        )
-
-    def _query(self, node: str) -> VolumeQuery:
-        return VolumeQuery(node=node, volume=self.volume, write_bytes=int(self.free) + _BEYOND_BYTES)
+    def _works_words(self, node: str) -> str:
+        left = f"{self.free_inodes} files" if self.inodes else str(self.free)
+        return f"on the volume {self.volume} of {node}, {left} and more cannot be written"

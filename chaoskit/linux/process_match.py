@@ -86,8 +86,3 @@ class ProcessMatch(Record):
             and (self.port is None or self.port in process.listens)
             and self.service in (None, process.service)
         )
-
-
-def services_running(node: str, read: Callable[[Query], Reading]) -> tuple[str, ...]:
-    """The lab's services that run on a node, by name: what a heal must leave running."""
-    return tuple(sorted({p.service for p in read(ProcessesQuery(node=node)).processes if p.service is not None}))

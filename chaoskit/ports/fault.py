@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
 from chaoskit.model.capability import Need
 from chaoskit.model.experiment import Selector
-from chaoskit.model.facts import Check, Query, Reading
+from chaoskit.model.facts import Check, ProcessesQuery, Query, Reading
 from chaoskit.model.files import FileState
+from chaoskit.model.lab import LabSpec
 from chaoskit.model.record import Record
 from chaoskit.model.steps import ProcessRef, Step
 
@@ -75,6 +76,12 @@ class Fault(Record, ABC):
     def needs(self) -> tuple[Need, ...]:
         """Capabilities, checked when planning."""
 
+    def misfits(self, lab: LabSpec, nodes: Sequence[str]) -> Iterator[str]:
+        """Why this cannot be done in this lab, checked before anything starts: what is wrong, and what to write instead.
+
+        `nodes`: all that the target may ever be."""
+        return iter(())
+
     def claims(self, nodes: Sequence[str]) -> tuple[str, ...]:
         """Things no other fault may hold at the same time, such as "power:db1"."""
         return ()
@@ -103,3 +110,8 @@ class Fault(Record, ABC):
     @abstractmethod
     def effect(self, facts: Facts) -> tuple[Check, ...]:
         """Pure: how to see that it bites, and that it is gone."""
+
+
+def services_running(node: str, read: Callable[[Query], Reading]) -> tuple[str, ...]:
+    """The lab's services that run on a node, by name: what a heal must leave running."""
+    return tuple(sorted({p.service for p in read(ProcessesQuery(node=node)).processes if p.service is not None}))

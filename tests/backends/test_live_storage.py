@@ -85,11 +85,11 @@ def fault_of(name: str, **fields: Any) -> Fault:
     return made
 
 
-@pytest.mark.parametrize("name", ["lost", "hang", "read_only", "full"])
+@pytest.mark.parametrize("name", ["lost", "detach", "hang", "read_only", "full", "no_inodes"])
 def test_a_service_feels_it_and_works_again_after_the_heal(lab: NamespaceLab, name: str) -> None:
     assert progress(lab)
     run(lab, "echo precious > /data/kept && sync /data/kept")
-    fault = fault_of(f"storage.{name}")
+    fault = fault_of("storage.full", inodes=True) if name == "no_inodes" else fault_of(f"storage.{name}")
     facts = fault.prepare(LiveScene(lab, lambda _: (), random.Random(1)), ("n0",), "tag")
     checks = fault.effect(facts)
     assert not seen_within(lab, checks, lambda c: c.in_force, 0.1, SystemClock())[0]
@@ -100,9 +100,14 @@ def test_a_service_feels_it_and_works_again_after_the_heal(lab: NamespaceLab, na
     assert seen, evidence
     if name == "full":
         assert "No space left" in run(lab, "head -c 99999 /dev/zero 2>&1 > /data/more || true")
+    elif name == "no_inodes":
+        assert "No space left" in run(lab, "touch /data/more 2>&1 || true")
+        assert progress(lab), "files that are there can grow"
     else:
         assert not progress(lab, 0.5)
-    if name in ("lost", "read_only"):
+    if name == "detach":
+        assert "Read-only" in run(lab, "ls -A /data; touch /data/more 2>&1 || true")
+    if name in ("lost", "detach", "read_only"):
         assert run(lab, "cat /tmp/failed") == "failed"
     for _ in range(2):
         performed(lab, fault.heal(facts))
@@ -123,6 +128,39 @@ def test_full_leaves_what_was_asked_for(lab: NamespaceLab) -> None:
     assert (1 << 20) * 0.75 < reading.number <= 1 << 20
     performed(lab, fault.heal(facts))
     assert works(lab) == "works"
+
+
+def test_full_leaves_the_inodes_that_were_asked_for(lab: NamespaceLab) -> None:
+    fault = fault_of("storage.full", inodes=True, free_inodes=5)
+    facts = fault.prepare(LiveScene(lab, lambda _: (), random.Random(1)), ("n0",), "tag")
+    performed(lab, fault.inject(facts))
+    reading = lab.read(VolumeQuery(node="n0", volume="data", count_inodes=True))
+    assert (reading.value, reading.number) == ("works", 5)
+    assert (
+        run(lab, "cd /data; for n in 1 2 3 4 5; do touch more$n || echo $n; done; touch more6 2>/dev/null || echo full") == "full"
+    )
+    performed(lab, fault.heal(facts))
+    assert run(lab, "ls -A /data | grep chaoskit || true") == ""
+    reading = lab.read(VolumeQuery(node="n0", volume="data", count_inodes=True))
+    assert reading.number is not None
+    assert reading.number > 1000
+
+
+@pytest.mark.parametrize("how", ["lost", "detach", "read_only"])
+def test_a_service_that_starts_again_meanwhile_writes_nothing_beneath_the_mount_point(up: Up, how: Any) -> None:
+    restless = "while :; do echo x > /data/$((RANDOM % 100)) || exit 1; echo 1 > /tmp/acknowledged; sleep 0.001; done"
+    writer = plans.service("writer", "bash", "-c", restless, restart="always")
+    lab = up(plans.plan(plans.node("n0", 0, volumes=plans.volume(), services=(writer,))))
+    holder = int((state.LabFiles(lab.lab_id).directory / "holder").read_text().split()[0])
+    beneath = Path(f"/proc/{holder}/root{state.LabFiles(lab.lab_id).directory}/disks/n0/root/data")
+    for _ in range(4):
+        lab.perform(FailVolume(node="n0", volume="data", how=how))
+        time.sleep(0.3)
+        lab.perform(RestoreVolume(node="n0", volume="data"))
+        assert progress(lab, 10.0)
+    assert sum(event.kind == "service.started" for event in lab.events()) > 4
+    assert beneath.is_dir()
+    assert list(beneath.iterdir()) == []
 
 
 def test_what_cannot_be_done_is_refused(lab: NamespaceLab) -> None:

@@ -28,7 +28,9 @@ def remove_file(c: SimulatedCluster, step: RemoveFile) -> None:
 
 
 def fail_volume(c: SimulatedCluster, step: FailVolume) -> None:
-    c.volumes[step.node, step.volume] = {"lost": "eio", "hang": "hangs"}.get(step.how, step.how)
+    c.volumes[step.node, step.volume] = {"lost": "eio", "hang": "hangs", "detach": "detached", "no_inodes": "full"}.get(
+        step.how, step.how
+    )
 
 
 def restore_volume(c: SimulatedCluster, step: RestoreVolume) -> None:

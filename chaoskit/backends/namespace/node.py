@@ -44,6 +44,8 @@ class Node:
     frozen: bool = False
     busy: str = ""
     """"booting" or "powering off" while that goes on."""
+    mending: int = 0
+    """So many of its volumes are being mounted anew: no service is started again until they are."""
     already_stopped: set[int] = field(default_factory=set)
     """Processes that were stopped before a freeze by signals: thawing must leave them alone."""
 

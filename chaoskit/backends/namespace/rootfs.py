@@ -90,6 +90,9 @@ class Root:
         for volume in self.node["volumes"]:
             target = self.path + volume["mount"]
             os.makedirs(target, exist_ok=True)
+            if not self.rootless:
+                # beneath the volume: while that is away, nobody can write where it belongs
+                syscalls.mount("none", target, "tmpfs", syscalls.MS_RDONLY | syscalls.MS_NODEV, "mode=755")
             syscalls.bind(f"{self.lab['directory']}/volumes/{self.node['name']}.{volume['name']}", target)
         os.chdir(self.path)
         syscalls.pivot_root(".", ".")

@@ -135,7 +135,7 @@ class Supervisor(Department):
         service.restarts += 1
         generation = service.generation
         await asyncio.sleep(delay)
-        while service.node.state == "frozen":
+        while service.node.state == "frozen" or service.node.mending:
             await asyncio.sleep(0.1)
         if service.generation == generation and service.node.state == "up" and not (service.pid or service.held):
             self.start(service)

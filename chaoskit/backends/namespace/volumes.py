@@ -37,7 +37,8 @@ class Volumes:
         """Where the volume is seen in the holder's mount namespace."""
         return self._directory / f"{node}.{volume}"
 
-    def _image(self, node: str, volume: str) -> Path:
+    def image(self, node: str, volume: str) -> Path:
+        """The file behind the volume's loop device."""
         return self._directory / f"{node}.{volume}.img"
 
     def make(self, node: str, volume: VolumeJson) -> None:
@@ -46,7 +47,7 @@ class Volumes:
         place.mkdir(parents=True, exist_ok=True)
         if not self.loop_backed:
             return
-        image = self._image(node, volume["name"])
+        image = self.image(node, volume["name"])
         with image.open("wb") as file:
             file.truncate(max(volume["size_bytes"], 2 << 20))
         made = subprocess.run(
@@ -75,7 +76,7 @@ class Volumes:
     def mount(self, node: str, volume: str) -> None:
         """Mount what was unmounted; the journal is replayed. Nothing for a plain directory."""
         if self.loop_backed:
-            with syscalls.loop_device(str(self._image(node, volume)), self._nodes) as device:
+            with syscalls.loop_device(str(self.image(node, volume)), self._nodes) as device:
                 syscalls.mount(device, str(self.place(node, volume)), "ext4", syscalls.MS_NODEV, "errors=continue")
 
     def lose_unsynced(self, node: str, volumes: Iterable[str]) -> None:
@@ -97,12 +98,20 @@ class Volumes:
 
 def attached_loops(directory: str) -> list[str]:
     """Loop devices of this machine that are backed by files under `directory`."""
+    return [device for device, file in _backed_loops() if file.startswith(f"{directory}/")]
+
+
+def attached_to(file: str) -> list[str]:
+    """Loop devices of this machine that are backed by this file."""
+    return [device for device, backing in _backed_loops() if backing == file]
+
+
+def _backed_loops() -> list[tuple[str, str]]:
     found = []
     for entry in Path("/sys/block").glob("loop*"):
         try:
             backing = (entry / "loop" / "backing_file").read_text(encoding="utf-8").strip()
         except OSError:
             continue
-        if backing.removesuffix(" (deleted)").startswith(f"{directory}/"):
-            found.append(f"/dev/{entry.name}")
+        found.append((f"/dev/{entry.name}", backing.removesuffix(" (deleted)")))
     return sorted(found)

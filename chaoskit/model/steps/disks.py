@@ -10,9 +10,11 @@ from chaoskit.model.steps.record import StepRecord
 
 _FAILURES = {
     "lost": "I/O errors from now on, unflushed data is gone",
+    "detach": "it vanishes from its mount point, who has it open gets I/O errors, unflushed data is gone",
     "hang": "writes and flushes wait",
     "read_only": "its file system turns read-only",
-    "full": "filled up to {free} bytes",
+    "full": "filled until {0.free_bytes} bytes are free",
+    "no_inodes": "filled with empty files until {0.free_inodes} inodes are free",
 }
 
 
@@ -49,17 +51,19 @@ class FailVolume(StepRecord):
     kind: Literal["fail_volume"] = "fail_volume"
     node: str
     volume: str
-    how: Literal["lost", "hang", "read_only", "full"]
-    """`lost`: I/O errors, unflushed data gone; `hang`: writes wait; `full`: `free_bytes` are left."""
+    how: Literal["lost", "detach", "hang", "read_only", "full", "no_inodes"]
+    """`lost`: I/O errors, unflushed data gone; `detach`: the same, and unmounted in the node; `hang`: writes wait; `full`:
+    `free_bytes` are left; `no_inodes`: `free_inodes` are left."""
     free_bytes: int = 0
+    free_inodes: int = 0
 
     def words(self) -> str:
-        return f"make the volume {self.volume} of {self.node} fail: {_FAILURES[self.how].format(free=self.free_bytes)}"
+        return f"make the volume {self.volume} of {self.node} fail: {_FAILURES[self.how].format(self)}"
 
 
 class RestoreVolume(StepRecord):
-    """Let a volume work again. Nothing where it does. One that was lost or read-only is mounted anew, for which the node's
-    processes that still hold it are ended."""
+    """Let a volume work again. Nothing where it does. One that was lost, detached or read-only is mounted anew, for which
+    the node's processes that still hold it are ended."""
 
     kind: Literal["restore_volume"] = "restore_volume"
     node: str
