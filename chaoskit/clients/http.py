@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar, Protocol
 import aiohttp
 import requests
 import requests.adapters
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from chaoskit.clients.failures import ConnectFailed, describe, most_telling, outcome_of, outcome_of_text
 from chaoskit.clients.hosts import Host, HostOrder, host_limit_s, hosts_of
@@ -52,7 +52,18 @@ class HttpOptions(Record):
     connect_timeout: Duration | None = None
     """How long one host may take to accept a connection. Left out: a third of the deadline, all of it where there is one host."""
     pool_size: Annotated[int, Field(ge=1, le=500)] = 10
-    """Threads, each with a session of its own, of the `pooled` class."""
+    """Threads, and connections to each host, of the `pooled` class."""
+    sessions: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """So many users take turns, each with a cookie jar of its own. Left out: `fresh` keeps no cookie, `pooled` one jar."""
+    sticky: bool = False
+    """An answer by another node than the one that served this user last is `wrong_data`: what the session held there is gone.
+    Needs `sessions`, and `node_header` where something stands between client and node."""
+
+    @model_validator(mode="after")
+    def _whose_session(self) -> HttpOptions:
+        if self.sticky and self.sessions is None:
+            raise ValueError("sticky: true compares a user's answers; say how many users there are, as in sessions: 10")
+        return self
 
 
 class HttpEndpointOptions(Record):
@@ -79,12 +90,14 @@ class Progress:
     answered: bool = False
     """The caller was told what became of it: when that was `fail`, nothing may be sent any more."""
     node: str = ""
+    user: int = 0
+    """Whose cookies went with it."""
 
 
 class Way(Protocol):
-    """How a class of client sends one request."""
+    """How a class of client sends one request, with the cookies of one user."""
 
-    async def get(self, host: Host, progress: Progress) -> tuple[int, Mapping[str, str], bytes]: ...
+    async def get(self, host: Host, progress: Progress, user: int) -> tuple[int, Mapping[str, str], bytes]: ...
 
     async def close(self) -> None: ...
 
@@ -96,6 +109,7 @@ class HttpClient:
     `pooled`: `requests` sessions with keep-alive in threads, without retries, as most Python services use them.
     `direct`: fresh connections to one node.
     Several hosts are tried in order, the one that served last first; only a failed connection leads on to the next.
+    With `sessions`, users with a cookie jar each take turns, as browsers behind a load balancer with sticky sessions would.
     """
 
     TYPE: ClassVar[str] = "http"
@@ -121,14 +135,22 @@ class HttpClient:
         )
         self._pooled = config.client_class == "pooled"
         self._way: Way | None = None
+        self._users = self._options.sessions or 1
+        self._turn = 0
+        self._served_by: dict[int, str] = {}
+        """User -> the node of the last good answer."""
 
     async def open(self) -> None:
         """Make the session: whether anyone answers is what is measured."""
-        self._way = SessionsWay(self._target, self._options.pool_size) if self._pooled else FreshWay(self._target)
+        if self._pooled:
+            self._way = SessionsWay(self._target, self._options.pool_size, self._users)
+        else:
+            self._way = FreshWay(self._target, self._options.sessions)
 
     async def attempt(self, token: str) -> Answer:
         """One GET."""
-        progress = Progress()
+        progress = Progress(user=self._turn)
+        self._turn = (self._turn + 1) % self._users
         try:
             return await self._first_answer(progress)
         except ConnectFailed as failed:
@@ -157,7 +179,7 @@ class HttpClient:
         for host in self._order:
             progress.node = host.node
             try:
-                status, headers, body = await self._way.get(host, progress)
+                status, headers, body = await self._way.get(host, progress, progress.user)
             except ConnectFailed as failed:
                 failures.append((host.node, failed))
                 continue
@@ -185,12 +207,18 @@ class HttpClient:
         elif self._expected is not None and not self._expected.search(body):
             outcome, words = "wrong_data", f"the body does not match {self._options.expect_body!r}"
         name = self._options.node_header
+        node = headers.get(name, "") if name else progress.node
+        if outcome == "ok" and self._options.sticky:
+            before = self._served_by.get(progress.user, node)
+            self._served_by[progress.user] = node
+            if node != before:
+                outcome, words = "wrong_data", f"the session moved from {before or 'no node'} to {node or 'no node'}"
         return Answer(
             outcome=outcome,
             certainty="ok" if outcome == "ok" else "fail",
             t_connected=progress.t_connected,
             t_first_byte=progress.t_first_byte,
-            node=headers.get(name, "") if name else progress.node,
+            node=node,
             value=body[:_VALUE_KEPT].decode(errors="replace") if outcome == "wrong_data" else str(status),
             error=words,
         )
@@ -220,23 +248,30 @@ class RequestBroken(Exception):
 
 
 class FreshWay:
-    """aiohttp with a connection for each request."""
+    """aiohttp with a connection for each request, and a cookie jar for each user; none where no number of users is given."""
 
-    def __init__(self, target: _Target) -> None:
+    def __init__(self, target: _Target, users: int | None) -> None:
         self._target = target
         trace = aiohttp.TraceConfig()
         trace.on_connection_create_end.append(_note_connected)
         trace.on_request_headers_sent.append(_note_sent)
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(force_close=True, limit=0, use_dns_cache=False, ssl=target.endpoint.verify),
-            timeout=aiohttp.ClientTimeout(total=None, connect=target.connect_limit_s),
-            trace_configs=[trace],
-            auto_decompress=False,
-        )
+        self._connector = aiohttp.TCPConnector(force_close=True, limit=0, use_dns_cache=False, ssl=target.endpoint.verify)
+        self._sessions = [
+            aiohttp.ClientSession(
+                connector=self._connector,
+                connector_owner=False,
+                # `unsafe`: cookies of a host that is known by its address alone are kept as well
+                cookie_jar=aiohttp.DummyCookieJar() if users is None else aiohttp.CookieJar(unsafe=True),
+                timeout=aiohttp.ClientTimeout(total=None, connect=target.connect_limit_s),
+                trace_configs=[trace],
+                auto_decompress=False,
+            )
+            for _ in range(users or 1)
+        ]
 
-    async def get(self, host: Host, progress: Progress) -> tuple[int, Mapping[str, str], bytes]:
+    async def get(self, host: Host, progress: Progress, user: int) -> tuple[int, Mapping[str, str], bytes]:
         """ConnectFailed, RequestBroken."""
-        request = self._session.get(
+        request = self._sessions[user].get(
             self._target.url(host), headers=self._target.headers(), allow_redirects=False, trace_request_ctx=progress
         )
         try:
@@ -256,7 +291,9 @@ class FreshWay:
             raise RequestBroken("reset" if isinstance(error, aiohttp.ClientPayloadError) else outcome, describe(error)) from error
 
     async def close(self) -> None:
-        await self._session.close()
+        for session in self._sessions:
+            await session.close()
+        await self._connector.close()
 
 
 async def _note_connected(session: aiohttp.ClientSession, context: SimpleNamespace, params: Any) -> None:
@@ -268,33 +305,38 @@ async def _note_sent(session: aiohttp.ClientSession, context: SimpleNamespace, p
 
 
 class SessionsWay:
-    """`requests` sessions in threads. A thread that hangs holds its place until its own time-out, as in a real service."""
+    """`requests` in threads, a session for each user, one pool of connections for all of them.
 
-    def __init__(self, target: _Target, threads: int) -> None:
+    A thread that hangs holds its place until its own time-out, as in a real service.
+    """
+
+    def __init__(self, target: _Target, threads: int, users: int) -> None:
         self._target = target
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="requests")
-        self._session = requests.Session()
-        self._session.trust_env = False
         adapter = requests.adapters.HTTPAdapter(pool_connections=threads, pool_maxsize=threads, max_retries=0)
-        self._session.mount("http://", adapter)
-        self._session.mount("https://", adapter)
+        self._sessions = [requests.Session() for _ in range(users)]
+        for session in self._sessions:
+            session.trust_env = False
+            session.mount("http://", adapter)
+            session.mount("https://", adapter)
 
-    async def get(self, host: Host, progress: Progress) -> tuple[int, Mapping[str, str], bytes]:
+    async def get(self, host: Host, progress: Progress, user: int) -> tuple[int, Mapping[str, str], bytes]:
         """ConnectFailed, RequestBroken."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._get, host, progress)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._get, host, progress, user)
 
     async def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
-        self._session.close()
+        for session in self._sessions:
+            session.close()
 
-    def _get(self, host: Host, progress: Progress) -> tuple[int, Mapping[str, str], bytes]:
+    def _get(self, host: Host, progress: Progress, user: int) -> tuple[int, Mapping[str, str], bytes]:
         # In this order, and the reader in the other: either the caller sees `sent`, or this thread sees `answered`.
         progress.sent = True  # a kept connection may take the request at once
         if progress.answered:
             raise RequestBroken("timeout", "the deadline came before a thread was free")
         limits = (self._target.connect_limit_s, self._target.deadline_s)
         try:
-            response = self._session.get(
+            response = self._sessions[user].get(
                 self._target.url(host), headers=self._target.headers(), timeout=limits,
                 allow_redirects=False, verify=self._target.endpoint.verify,
             )  # fmt: skip

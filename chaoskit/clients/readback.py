@@ -28,7 +28,7 @@ async def read_back(config: ClientConfig, client: ClientType, spool: Spool) -> l
     """
     final = await final_tokens(client.read_back)
     _record(config, spool, "final", final)
-    dumps = await asyncio.gather(*(_dump(client, node, address, final) for node, address in config.hosts))
+    dumps = await asyncio.gather(*(_dump(client, node, address, final) for node, address in config.behind or config.hosts))
     for dump in dumps:
         _record(config, spool, "dump", dump)
     found = [("final read", final), *((f"dump of {dump.node}", dump) for dump in dumps)]

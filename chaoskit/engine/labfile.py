@@ -4,7 +4,8 @@ What templates may use
 ----------------------
 A service's `command`, `env`, `directory`, `files` (paths and contents) and `ready`, and every role's check, are Jinja2
 templates, rendered once for each node before anything starts (`chaoskit.engine.rendering`). They see these names and no
-others; no environment, file, clock or chance:
+others; no environment, file, clock or chance. An endpoint's `address` is one too, and sees those that belong to no one node
+(`settings`, `nodes`, `addresses`, `lab`):
 
 =================  ===================================================================================================
 `settings`         the lab's settings with variant and overrides applied: `{{ settings.ttl }}`
@@ -283,6 +284,9 @@ def _role_problems(spec: LabSpec, document: Document) -> Iterable[Problem]:
             yield document.problem(("ready", "roles", role), f"the lab has {len(spec.node_names())} nodes")
     both = tuple(dict.fromkeys((*spec.nodes, *spec.node_names())))
     for name, endpoint in spec.endpoints.items():
+        if not endpoint.hosts and endpoint.address is None:
+            message = "say where clients go: hosts (nodes or groups), address (one that is no node's own), or both"
+            yield document.problem(("endpoints", name), message, of_key=True, value="", allowed=("hosts", "address"))
         for i, host in enumerate(endpoint.hosts):
             if host not in both:
                 yield _unknown(document, _listed(document, ("endpoints", name, "hosts"), i), "node or group", host, both)

@@ -83,6 +83,8 @@ class Observation:
             nodes = ()
         if spec.target is not None:
             nodes = self._plan.lab.resolve_names((spec.target,))
+        virtual = lab.virtual_addresses.get(spec.endpoint or "") if spec.target is None else None
+        members = tuple((node, lab.address(node)) for node in nodes)
         return ClientConfig(
             client=name,
             type=spec.type,
@@ -97,7 +99,8 @@ class Observation:
             in_flight=spec.in_flight,
             vantage=vantage,
             target=spec.target or spec.endpoint or "",
-            hosts=tuple((node, lab.address(node)) for node in nodes),
+            hosts=members if virtual is None else ((virtual, virtual),),
+            behind=() if virtual is None else members,
             port=port,
             endpoint=extras,
             options=dict(spec.model_extra or {}),

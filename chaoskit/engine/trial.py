@@ -211,7 +211,8 @@ class Trial:
         self._enter("recovery", recovery_s)
         wanted = self._plan.lab_plan.ready.roles
         deadline_ns = healed_ns + round(recovery_s * 1e9)
-        while (late := watch.clients_not_back(self._zero_ns or 0)) or watch.leading.lacking(wanted):
+        # S counts from the heal even for who was never down: what heals may strike as well, as a fail-back does
+        while (late := watch.clients_not_back(healed_ns)) or watch.leading.lacking(wanted):
             if c.clock.monotonic_ns() >= deadline_ns:
                 c.events.add("recovery.timeout", clients=list(late), roles=watch.leading.lacking(wanted))
                 break

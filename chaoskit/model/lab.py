@@ -129,8 +129,10 @@ class EndpointSpec(OpenRecord):
 
     kind: str
     """The client type that speaks it."""
-    hosts: Names
-    """Node or group names, in the order a client would list them."""
+    hosts: Names = ()
+    """Node or group names, in the order a client would list them. With `address`: who stands behind it."""
+    address: str | None = None
+    """The one address that clients know, where it is no node's own: a virtual address in a network of the lab. A template."""
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
     """The port on each host."""
 
@@ -297,6 +299,8 @@ class LabPlan(Record):
     image: ImageSpec
     clients: tuple[str, ...]
     """Nodes that clients run in."""
+    virtual_addresses: dict[str, str] = {}
+    """Endpoint -> the address that clients know, for endpoints whose address is no node's own."""
 
     def node(self, name: str) -> NodePlan:
         for node in self.nodes:

@@ -51,7 +51,9 @@ class ClientConfig(Record):
     target: str
     """The endpoint's name, or the node for the direct class."""
     hosts: tuple[tuple[str, str], ...]
-    """(node, address), in the endpoint's order."""
+    """(node, address), in the endpoint's order. An address that is no node's own stands for itself."""
+    behind: tuple[tuple[str, str], ...] = ()
+    """(node, address) of those that stand behind such an address: asked one by one when their own content is read."""
     port: int | None = None
     endpoint: dict[str, Any] = {}
     """Further keys of the lab's endpoint."""

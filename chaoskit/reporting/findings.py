@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from chaoskit.model.result import ClientFigures, Figure, Result, TrialResult
-from chaoskit.reporting.narrative import words
+from chaoskit.reporting.narrative import came_back, words
 from chaoskit.reporting.text import count, instant, percent, seconds, span
 
 DOMINATES = 0.7
@@ -49,7 +49,7 @@ def _healed_s(trial: TrialResult) -> float | None:
 
 def _never_back(trial: TrialResult, result: Result) -> Iterator[str]:
     for name, client in trial.clients.items():
-        if client.rto.valid and client.rto.censored:
+        if client.rto.valid and client.rto.censored and not came_back(client):
             yield f"{name} was still down after {seconds(client.rto.low)}, when observation ended"
 
 

@@ -113,6 +113,11 @@ def _felt(trials: Sequence[TrialResult]) -> list[_Felt]:
     return [_Felt(name, trial, figures) for trial in trials for name, figures in trial.clients.items()]
 
 
+def came_back(client: ClientFigures) -> bool:
+    """Whether service returned in the end: where the RTO is censored all the same, it was the heal that brought it back."""
+    return bool(client.outages) and all(outage.recovered_s is not None for outage in client.outages)
+
+
 def downtime_sentence(view: View) -> str:
     """How long users were down, at worst; or why that cannot be said."""
     trials = view.result.trials
@@ -130,6 +135,10 @@ def downtime_sentence(view: View) -> str:
     unknown = len(felt) - len(valid)
     rest = f" For {unknown} of {len(felt)} figures it is unknown." if unknown else ""
     later = _later(worst, every)
+    if rto.censored and came_back(worst.figures):
+        user_rto = worst.figures.user_rto
+        length_s = rto.low if user_rto.point is None else user_rto.point
+        return f"Users were down for {seconds(length_s)} ({where}): service came back only with the heal.{rest}"
     if rto.censored:
         return f"Users were still down when observation ended, after more than {seconds(rto.low)} ({where}).{rest}"
     if rto.point is None:
@@ -152,7 +161,7 @@ def _later(worst: _Felt, every: Sequence[_Felt]) -> str:
         return ""
     who = f"the {last.figures.client_class} client {last.client}"
     if last.figures.rto.censored:
-        return f"; {who} never came back"
+        return f"; {who} until the heal" if came_back(last.figures) else f"; {who} never came back"
     return f"; {who} for {seconds(last.figures.rto.point, resolution(last.figures.rto.low, last.figures.rto.high))}"
 
 

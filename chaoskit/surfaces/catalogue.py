@@ -262,7 +262,7 @@ def _say_client(data: Mapping[str, Any]) -> None:
     say(f"classes: {', '.join(data['classes'])}")
     for title, key in (
         ("keys of the client, besides those of every client", "options"),
-        ("keys of an endpoint of this kind, besides kind, hosts and port", "endpoint_options"),
+        ("keys of an endpoint of this kind, besides kind, hosts, address and port", "endpoint_options"),
         ("keys of every client", "common"),
     ):
         say()

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pydantic import TypeAdapter
@@ -32,6 +32,10 @@ class MeasuredTrial(Record):
     lost: int | None = None
     """Acknowledged writes that are gone; None where that is not known."""
     acknowledged: int | None = None
+    availability: dict[str, float] = {}
+    """Client -> share of its attempts that were ok, fault and recovery included."""
+    two_leaders_s: tuple[float, float] | None = None
+    """The least and the most time with more than one leader; None where nobody watched. A least of 0: none was seen."""
 
 
 class MeasuredExperiment(Record):
@@ -99,7 +103,7 @@ def _span(trials: Sequence[MeasuredTrial]) -> str:
     if len(valid) < len(trials):
         return f"{len(trials) - len(valid)} of {count} without a valid figure"
     if any(t.rto_high_s is None for t in valid):
-        return f"not recovered in {sum(t.rto_high_s is None for t in valid)} of {count}"
+        return f"not recovered by itself in {sum(t.rto_high_s is None for t in valid)} of {count}"
     high = max(t.rto_high_s or 0.0 for t in valid)
     if all(t.rto_point_s is None for t in valid):
         return f"none seen, or shorter than {_time(high)}; {count}"
@@ -107,31 +111,56 @@ def _span(trials: Sequence[MeasuredTrial]) -> str:
 
 
 def _measured(root: Path, folder: Path, files: Sequence[Path], found: Sequence[MeasuredExperiment]) -> str:
-    lines = [
-        "| Experiment | Predicted RTO | Measured RTO, one line a trial | Lost of acknowledged | Verdicts | Mode |",
-        "| --- |" + " --- |" * 5,
-    ]
+    columns = [(title, cell) for title, is_there, cell in _COLUMNS if any(is_there(t) for m in found for t in m.trials)]
+    titles = ["Experiment", "Predicted RTO", "Measured RTO, one line a trial", *(t for t, _ in columns), "Verdicts", "Mode"]
+    lines = [f"| {' | '.join(titles)} |", "| --- |" + " --- |" * (len(titles) - 1)]
     for file in files:
         name = str(file.relative_to(root))
         entries = [m for m in found if m.experiment == name]
         predicted = _predicted(folder, _read(file))
         if not entries:
-            lines.append(f"| `{file.name}` | {predicted} | not measured yet | | | |")
+            lines.append(f"| `{file.name}` | {predicted} | not measured yet |" + " |" * (len(titles) - 3))
         for entry in entries:
-            rto = "<br>".join(_rto(t) for t in entry.trials)
-            lost = "<br>".join("unknown" if t.lost is None else f"{t.lost} of {t.acknowledged}" for t in entry.trials)
-            verdicts = "<br>".join(t.verdict for t in entry.trials)
-            lines.append(f"| `{file.name}` | {predicted} | {rto} | {lost} | {verdicts} | {entry.mode} |")
+            shown = [_rto, *(cell for _, cell in columns), _verdict]
+            cells = ["<br>".join(cell(t) for t in entry.trials) for cell in shown]
+            lines.append(f"| `{file.name}` | {predicted} | {' | '.join(cells)} | {entry.mode} |")
     machines = sorted({m.machine for m in found})
     return "\n".join(lines) + "\n" + (f"\nMeasured on: {'; '.join(machines)}.\n" if machines else "")
 
 
+def _verdict(trial: MeasuredTrial) -> str:
+    return trial.verdict
+
+
+def _lost(trial: MeasuredTrial) -> str:
+    return "unknown" if trial.lost is None else f"{trial.lost} of {trial.acknowledged}"
+
+
+def _availability(trial: MeasuredTrial) -> str:
+    return ", ".join(f"{client} {share * 100:.2f} %" for client, share in trial.availability.items())
+
+
+def _two_leaders(trial: MeasuredTrial) -> str:
+    if trial.two_leaders_s is None:
+        return "unknown"
+    low, high = trial.two_leaders_s
+    return f"{_time(low)} to {_time(high)}" if low > 0 else "none seen"
+
+
+_COLUMNS: Sequence[tuple[str, Callable[[MeasuredTrial], bool], Callable[[MeasuredTrial], str]]] = (
+    ("Lost of acknowledged", lambda t: t.acknowledged is not None, _lost),
+    ("Availability", lambda t: bool(t.availability), _availability),
+    ("Two leaders at once", lambda t: t.two_leaders_s is not None, _two_leaders),
+)
+"""Columns that are shown where any trial of the lab has something to say in them."""
+
+
 def _predicted(folder: Path, experiment: Experiment) -> str:
-    """What the lab predicts, for experiments that take its leader away; no other has a failover by lease."""
+    """What the lab predicts, for experiments that take its leader away; for others it says nothing."""
     lab = read_lab(folder, experiment.lab.variant, experiment.lab.settings)
     span = predicted_rto_s(lab.spec, lab.document)
     if span is None or not takes_the_leader(experiment, lab.spec):
-        return "no failover by lease"
+        return "nothing"
     return f"{_time(span[0])} to {_time(span[1])}"
 
 
@@ -146,7 +175,7 @@ def _rto(trial: MeasuredTrial) -> str:
     if trial.rto_low_s is None:
         return "no valid figure"
     if trial.rto_high_s is None:
-        return f"more than {_time(trial.rto_low_s)}: not recovered"
+        return f"more than {_time(trial.rto_low_s)}: not recovered by itself"
     if trial.rto_point_s is None:
         return f"none seen, or shorter than {_time(trial.rto_high_s)}"
     return f"{_time(trial.rto_point_s)} ({_time(trial.rto_low_s)} to {_time(trial.rto_high_s)})"

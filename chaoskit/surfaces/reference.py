@@ -147,7 +147,7 @@ def clients_page(registry: Registry) -> str:
             f"Classes: {', '.join(f'`{c}`' for c in data['classes'])}.\n",
             "Keys of the client, besides those of every client:\n" if data["options"] else "No further keys of the client.\n",
             _key_table(data["options"]) if data["options"] else "",
-            f"Keys of an endpoint of kind `{name}`, besides `kind`, `hosts` and `port`:\n"
+            f"Keys of an endpoint of kind `{name}`, besides `kind`, `hosts`, `address` and `port`:\n"
             if data["endpoint_options"]
             else f"No further keys of an endpoint of kind `{name}`.\n",
             _key_table(data["endpoint_options"]) if data["endpoint_options"] else "",

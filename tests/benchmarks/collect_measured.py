@@ -37,7 +37,21 @@ def measured_trial(trial: TrialResult) -> MeasuredTrial:
         verdict=trial.verdict,
         lost=int(rpo.lost.point or 0) if known and rpo is not None else None,
         acknowledged=rpo.acknowledged if rpo is not None else None,
+        availability={
+            name: round(client.availability.point, 6)
+            for name, client in sorted(trial.clients.items())
+            if client.availability.valid and client.availability.point is not None
+        },
+        two_leaders_s=two_leaders_s(trial),
     )
+
+
+def two_leaders_s(trial: TrialResult) -> tuple[float, float] | None:
+    """The bounds of the time with more than one leader; None where they are not known."""
+    time = trial.flapping.dual_owner_time if trial.flapping is not None else None
+    if time is None or not time.valid or time.low is None or time.high is None:
+        return None
+    return round(time.low, 6), round(time.high, 6)
 
 
 def machine(result: Result) -> str:

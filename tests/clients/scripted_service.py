@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import struct
 import threading
@@ -13,13 +14,18 @@ ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\nX-Node: alpha\r\nConnection: 
 
 
 class ScriptedService:
-    """Listens on a port of its own. `mode`: answer | stall | reset | hang | truncate | error | garbage; see `refuse`."""
+    """Listens on a port of its own. `mode`: answer | stall | reset | hang | truncate | error | garbage | balance; see `refuse`.
+
+    `balance`: a load balancer with sticky sessions before `servers`, as HAProxy's `cookie SRV insert indirect`.
+    """
 
     def __init__(self, mode: str = "answer", backlog: int = 512) -> None:
         self.mode = mode
         self.stalled_until = 0.0
         self.accepted = 0
         self.requests = 0
+        self.servers = ["web1", "web2", "web3"]
+        self._balanced = 0
         self._backlog = backlog
         self._held: list[socket.socket] = []
         self._ending = False
@@ -70,22 +76,36 @@ class ScriptedService:
                 connection.recv(1)
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 return
-            while self._request(connection):
+            while request := self._request(connection):
                 self.requests += 1
                 time.sleep(max(0.0, self.stalled_until - time.monotonic()))
-                self._answer(connection)
+                self._answer(connection, request)
 
-    def _request(self, connection: socket.socket) -> bool:
+    def _request(self, connection: socket.socket) -> bytes:
         data = b""
         while b"\r\n\r\n" not in data:
             part = connection.recv(4096)
             if not part:
-                return False
+                return b""
             data += part
-        return True
+        return data
 
-    def _answer(self, connection: socket.socket) -> None:
-        if self.mode == "hang":
+    def _balance(self, request: bytes) -> bytes:
+        """The server that the cookie names, else the next in turn, and then the cookie that names it."""
+        wanted = re.search(rb"\r\nCookie:.*?SRV=(\w+)", request, re.IGNORECASE)
+        cookie = b""
+        if wanted and wanted[1].decode() in self.servers:
+            server = wanted[1]
+        else:
+            server = self.servers[self._balanced % len(self.servers)].encode()
+            self._balanced += 1
+            cookie = b"Set-Cookie: SRV=" + server + b"; path=/\r\n"
+        return b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Node: " + server + b"\r\n" + cookie + b"\r\nok"
+
+    def _answer(self, connection: socket.socket, request: bytes) -> None:
+        if self.mode == "balance":
+            connection.sendall(self._balance(request))
+        elif self.mode == "hang":
             self._held.append(connection.dup())
             while not self._ending:
                 time.sleep(0.05)

@@ -69,6 +69,53 @@ def test_http_refused_means_nothing_was_sent(tmp_path, client_class):
     assert (answer.outcome, answer.certainty, answer.node) == ("refused", "fail", "")
 
 
+STICKY = {"node_header": "X-Node", "sessions": 2, "sticky": True}
+
+
+@pytest.mark.parametrize("client_class", ["fresh", "pooled"])
+def test_each_user_keeps_his_cookie_and_his_server(tmp_path, client_class):
+    with ScriptedService("balance") as service:
+        found = answers(config(tmp_path / "s", service.port, client_class=client_class, options=STICKY), count=6)
+    assert [(a.outcome, a.node) for a in found] == [("ok", "web1"), ("ok", "web2")] * 3
+
+
+@pytest.mark.parametrize("client_class", ["fresh", "pooled"])
+def test_a_user_who_is_moved_has_lost_his_session_once(tmp_path, client_class):
+    with ScriptedService("balance") as service:
+        given = config(tmp_path / "s", service.port, client_class=client_class, options=STICKY)
+        steps = iter(range(1, 100))
+
+        def lose_a_server():
+            if next(steps) == 2:  # both users have been served once
+                service.servers.remove("web1")
+
+        found = answers(given, count=6, between=lose_a_server)
+    assert [a.outcome for a in found] == ["ok", "ok", "wrong_data", "ok", "ok", "ok"]
+    moved = found[2]
+    assert (moved.certainty, moved.error) == ("fail", f"the session moved from web1 to {moved.node}")
+    assert [a.node for a in found[2::2]] == [moved.node] * 2
+    assert [a.node for a in found[1::2]] == ["web2"] * 3
+
+
+def test_without_users_a_fresh_client_brings_no_cookie(tmp_path):
+    with ScriptedService("balance") as service:
+        found = answers(config(tmp_path / "s", service.port, options={"node_header": "X-Node"}), count=3)
+    assert [a.node for a in found] == ["web1", "web2", "web3"]
+
+
+def test_a_pooled_client_without_users_keeps_one_cookie_for_all(tmp_path):
+    with ScriptedService("balance") as service:
+        given = config(tmp_path / "s", service.port, client_class="pooled", options={"node_header": "X-Node"})
+        found = answers(given, count=3)
+    assert [a.node for a in found] == ["web1"] * 3
+
+
+def test_sticky_without_users_is_refused(tmp_path):
+    with pytest.raises(InputError) as refused:
+        open_client(config(tmp_path / "s", 1, options={"sticky": True}))
+    assert "say how many users there are, as in sessions: 10" in str(refused.value)
+
+
 def test_http_instants_are_in_order(tmp_path):
     before = time.monotonic_ns()
     with ScriptedService() as service:

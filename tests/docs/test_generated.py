@@ -94,7 +94,7 @@ def test_what_rootless_lacks_is_what_the_backend_says(monkeypatch: pytest.Monkey
 TRIALS = {
     "21.30 s (21.20 s to 21.40 s)": {"rto_point_s": 21.3, "rto_low_s": 21.2, "rto_high_s": 21.4},
     "none seen, or shorter than 50.1 ms": {"rto_low_s": 0.0, "rto_high_s": 0.0501},
-    "more than 60.00 s: not recovered": {"rto_low_s": 60.0},
+    "more than 60.00 s: not recovered by itself": {"rto_low_s": 60.0},
     "no valid figure": {},
 }
 
@@ -112,6 +112,13 @@ def test_measured_trials_are_never_more_than_they_are(tmp_path: Path) -> None:
         (lab / "measured.json").write_text(json.dumps([entry]), encoding="utf-8")
         made = measured.blocks(tmp_path)
         assert f"| 18.00 s to 26.00 s | {expected} | 0 of 10 | passed | root |" in made["measured.patroni"]
+    more = {"verdict": "failed", "availability": {"orders": 0.5}, "two_leaders_s": [11.5, 11.7]}
+    entry = {"experiment": "experiments/patroni/primary-power-off.yaml", "trials": [more], "mode": "root", "machine": "m"}
+    (lab / "measured.json").write_text(json.dumps([entry]), encoding="utf-8")
+    made = measured.blocks(tmp_path)["measured.patroni"]
+    assert "| Availability | Two leaders at once | Verdicts |" in made
+    assert "Lost of acknowledged" not in made, "no trial kept a ledger"
+    assert "| no valid figure | orders 50.00 % | 11.50 s to 11.70 s | failed | root |" in made
     (lab / "measured.json").unlink()
     assert "not measured yet" in measured.blocks(tmp_path)["measured.patroni"]
 

@@ -56,6 +56,14 @@ def test_a_lab_is_rendered_for_each_node(tmp_path: Path) -> None:
     assert plan.clients == ("app",)
 
 
+def test_an_endpoint_may_have_an_address_that_is_no_nodes(tmp_path: Path) -> None:
+    lab = changed("kind: web, hosts: [db1, db2]", "kind: web, hosts: db, address: '198.18.0.{{ settings.ttl | seconds + 80 }}'")
+    assert loaded(tmp_path, lab).rendered.plan.virtual_addresses == {"web": "198.18.0.100"}
+    alone = changed("kind: web, hosts: [db1, db2]", "kind: web, address: 198.18.0.101")
+    assert loaded(tmp_path, alone).rendered.plan.virtual_addresses == {"web": "198.18.0.101"}
+    assert loaded(tmp_path).rendered.plan.virtual_addresses == {}
+
+
 def test_rendering_twice_gives_the_same(tmp_path: Path) -> None:
     assert loaded(tmp_path).rendered.plan == loaded(tmp_path).rendered.plan
 
@@ -148,6 +156,13 @@ def test_a_reference_to_nothing(tmp_path: Path, old: str, new: str, path: str, v
         ("[ttl - loop_wait, ttl + loop_wait + 2s]", "[ttl + 9s, ttl]", "above the high end"),
         ("[ttl - loop_wait, ttl + loop_wait + 2s]", "[1s]", "missing"),
         ("[ttl - loop_wait,", "[ttl - 3,", "one is a duration"),
+        ("kind: web, hosts: [db1, db2]", "kind: web", "hosts (nodes or groups), address"),
+        ("hosts: [db1, db2]", "address: shop.example", "not an IPv4 address"),
+        ("hosts: [db1, db2]", "address: 198.18.0.12", "the own address of db2"),
+        ("hosts: [db1, db2]", "address: 10.1.0.9", "in no network of the lab (lan: 198.18.0.0/24)"),
+        ("hosts: [db1, db2]", "address: 198.18.0.255", "first or last address"),
+        ("hosts: [db1, db2]", "address: '{{ settings.tll }}'", "tll"),
+        ("hosts: [db1, db2]", "address: '{{ node }}'", "node"),
     ],
 )  # fmt: skip
 def test_what_cannot_be(tmp_path: Path, old: str, new: str, words: str) -> None:

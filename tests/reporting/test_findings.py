@@ -46,6 +46,9 @@ def test_recovery_at_the_heal_is_no_failover() -> None:
         "Service came back only after the heal: that is not a failover RTO",
         "Slower than the settings predict",
     ]
+    censored = changed(result, "orders", outages=(late,), rto=Figure(low=28.0, censored=True))
+    assert titles(censored)[0] == "Service came back only after the heal: that is not a failover RTO"
+    assert "Clients never came back" not in titles(censored)
     before = changed(result, "orders", outages=(late.model_copy(update={"recovered_s": HEAL_S - 0.1}),))
     assert "after the heal" not in " ".join(titles(before))
 
