@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -56,11 +57,11 @@ def recover_run(run: RunDirectory, backends: Mapping[str, Backend], clock: Clock
     if not died and not debts:
         return None
     done = _Done()
-    for debt in debts:
-        try:
-            _pay(debt, backends, journal, clock, done)
-        except RecordingFailed as error:
-            done.warnings.append(str(error))  # a full disk must not keep the next debt from being paid
+    # first every heal, newest first, then every proof: a node that another fault still holds can prove nothing
+    healed = [(debt, lab) for debt in debts if (lab := _healed(debt, backends, journal, done)) is not None]
+    for debt, lab in healed:
+        with done.writing():  # a full disk must not keep the next debt from being paid
+            _prove(debt, lab, journal, clock, done)
     incomplete = None
     _remove_secrets(run)
     if died:
@@ -85,6 +86,14 @@ class _Done:
     broken: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Whatever cannot be written down is a warning: nothing of it is broken."""
+        try:
+            yield
+        except RecordingFailed as error:
+            self.warnings.append(str(error))
+
 
 def _ended(run: RunDirectory, clock: Clock) -> str | None:
     """Write the record's last line, unless the run wrote it itself and was killed while it was being judged."""
@@ -104,47 +113,65 @@ def _remove_secrets(run: RunDirectory) -> None:
             file.unlink(missing_ok=True)
 
 
-def _pay(debt: Debt, backends: Mapping[str, Backend], journal: UndoJournal, clock: Clock, done: _Done) -> None:
-    what = f"{debt.fault} on {', '.join(debt.nodes)} in lab {debt.lab_id}"
+def _healed(debt: Debt, backends: Mapping[str, Backend], journal: UndoJournal, done: _Done) -> Lab | None:
+    """Perform a debt's literal heal steps. Returns the lab to prove it in; None where that is decided already."""
     backend = backends.get(debt.backend)
     if backend is None:
-        done.broken.append(f"{what}: the backend {debt.backend!r} is not installed here")
-        return
+        done.broken.append(f"{_what(debt)}: the backend {debt.backend!r} is not installed here")
+        return None
+    failed = []
     try:
-        failure = _healed_in(backend.attach(debt.lab_id), debt, clock)
+        lab = backend.attach(debt.lab_id)
+        for step in debt.heal:
+            try:
+                lab.perform(step)
+            except LabGone:
+                raise
+            except StepFailed as error:
+                failed.append(f"{step.kind}: {error}")
     except (LabUnavailable, LabGone) as error:
         # never there, or ended under our hands: a lab whose owner died ends by itself
-        if any(left.lab_id == debt.lab_id and not left.owner_alive for left in backend.leftovers()):
-            reason = "its lab is dead and will be swept"
-        else:
-            reason = f"its lab is gone: {error}"
-        done.healed.append(f"{what}: the lab itself is gone")
-        journal.void(debt.debt_id, reason)
-        return
-    if failure:
-        done.broken.append(f"{what}: {failure}")
-        journal.dirty(debt.debt_id, failure)
-    else:
-        done.healed.append(what)
-        journal.paid(debt.debt_id)
-
-
-def _healed_in(lab: Lab, debt: Debt, clock: Clock) -> str:
-    """Perform the literal heal steps and look whether the effect is gone. Returns what failed, or an empty text."""
-    failed = []
-    for step in debt.heal:
-        try:
-            lab.perform(step)
-        except LabGone:
-            raise
-        except StepFailed as error:
-            failed.append(f"{step.kind}: {error}")
+        dead = any(left.lab_id == debt.lab_id and not left.owner_alive for left in backend.leftovers())
+        _void(debt, "its lab is dead and will be swept" if dead else f"its lab is gone: {error}", journal, done)
+        return None
     if failed:
-        return "; ".join(failed)
-    if isinstance(lab, DeadMan):
-        lab.disarm(debt.debt_id)
-    gone, evidence = seen_within(lab, debt.checks, lambda c: c.healed, GONE_WITHIN_S, clock, nothing_is=True)
-    return "" if gone else "; ".join(f"{e['means']}: saw {e['seen']!r}" for e in evidence if not e["holds"])
+        _dirty(debt, "; ".join(failed), journal, done)
+        return None
+    return lab
+
+
+def _prove(debt: Debt, lab: Lab, journal: UndoJournal, clock: Clock, done: _Done) -> None:
+    """Look whether the effect is gone, and pay or keep the debt."""
+    try:
+        gone, evidence = seen_within(lab, debt.checks, lambda c: c.healed, GONE_WITHIN_S, clock, nothing_is=True)
+        if gone and isinstance(lab, DeadMan):
+            lab.disarm(debt.debt_id)
+    except LabGone as error:
+        _void(debt, f"its lab is gone: {error}", journal, done)
+        return
+    except StepFailed as error:
+        gone, evidence = False, [{"means": "the lab answers", "seen": str(error), "holds": False}]
+    if gone:
+        done.healed.append(_what(debt))
+        journal.paid(debt.debt_id)
+    else:
+        _dirty(debt, "; ".join(f"{e['means']}: saw {e['seen']!r}" for e in evidence if not e["holds"]), journal, done)
+
+
+def _what(debt: Debt) -> str:
+    return f"{debt.fault} on {', '.join(debt.nodes)} in lab {debt.lab_id}"
+
+
+def _void(debt: Debt, reason: str, journal: UndoJournal, done: _Done) -> None:
+    done.healed.append(f"{_what(debt)}: the lab itself is gone")
+    with done.writing():
+        journal.void(debt.debt_id, reason)
+
+
+def _dirty(debt: Debt, reason: str, journal: UndoJournal, done: _Done) -> None:
+    done.broken.append(f"{_what(debt)}: {reason}")
+    with done.writing():
+        journal.dirty(debt.debt_id, reason)
 
 
 def sweep_leftovers(backends: Mapping[str, Backend], run_ids: Sequence[str] | None = None) -> list[Recovered]:

@@ -69,8 +69,8 @@ def prior_state(lab: NamespaceLab) -> dict[str, str]:
         seen[node.name] = lab.perform(Exec(node=node.name, argv=(sys.executable, "-c", script), timeout_s=30.0)).output
     inside = ["nsenter", f"--net={switch_of(lab)}", sys.executable, "-c", f"FILES = False\n{INSIDE}"]
     seen["switch"] = subprocess.run(inside, capture_output=True, text=True, check=True).stdout
-    # the switch's end of a rebooted node's cable is a new one, with an address of the kernel's choice
-    seen["switch"] = re.sub(r"fe80::[0-9a-f:]+|(?<=link/ether )[0-9a-f:]+", "*", seen["switch"])
+    # the switch's end of a rebooted node's cable is a new one, with an address and a number of the kernel's choice
+    seen["switch"] = re.sub(r"fe80::[0-9a-f:]+|(?<=link/ether )[0-9a-f:]+|(?<=link-netnsid )\d+", "*", seen["switch"])
     return {where: "\n".join(sorted(line.strip() for line in text.splitlines())) for where, text in seen.items()}
 
 
