@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from chaoskit.backends.namespace import census, freezer, syscalls, transport
+from chaoskit.backends.namespace.activities import Activities
 from chaoskit.backends.namespace.commands import Commands
 from chaoskit.backends.namespace.department import Department, Handler
 from chaoskit.backends.namespace.failing_volumes import FailingVolumes
@@ -40,11 +41,13 @@ class LabHost:
         self.volumes = Volumes(lab["directory"], loop_backed=not rootless)
         self.files = Files(nursery, self.node)
         self.failing = FailingVolumes(self.volumes, nursery, self.node)
+        self.activities = Activities(self.say)
         self.supervisor = Supervisor(lab, nursery, self.say)
         self.events: list[Json] = []
         self.nodes: dict[str, Node] = {}
         self.cgroup: Path | None = None
         self._departments: tuple[Department, ...] = (
+            self.activities,
             Commands(self.supervisor, self.node),
             Links(self.node),
             self.supervisor,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from chaoskit.model.facts.activities import ActivityQuery
 from chaoskit.model.facts.disks import FileQuery, VolumeQuery
 from chaoskit.model.facts.network import CarrierQuery, DroppedQuery, LossQuery, ReachQuery
 from chaoskit.model.facts.nodes import ExecQuery, NodeStateQuery, PidFileQuery, ProcessesQuery, ProcessStateQuery, ServiceQuery
@@ -10,6 +11,7 @@ from chaoskit.model.facts.reading import Check, ProcessInfo, Reading
 
 __all__ = [
     "QUERY",
+    "ActivityQuery",
     "CarrierQuery",
     "Check",
     "DroppedQuery",

@@ -6,12 +6,14 @@ from typing import Annotated
 
 from pydantic import Field, TypeAdapter
 
+from chaoskit.model.facts.activities import ActivityQuery
 from chaoskit.model.facts.disks import FileQuery, VolumeQuery
 from chaoskit.model.facts.network import CarrierQuery, DroppedQuery, LossQuery, ReachQuery
 from chaoskit.model.facts.nodes import ExecQuery, NodeStateQuery, PidFileQuery, ProcessesQuery, ProcessStateQuery, ServiceQuery
 
 Query = Annotated[
-    ReachQuery
+    ActivityQuery
+    | ReachQuery
     | CarrierQuery
     | LossQuery
     | DroppedQuery

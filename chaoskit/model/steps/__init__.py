@@ -11,6 +11,7 @@ from typing import Annotated
 from pydantic import Field, TypeAdapter
 
 from chaoskit.model.record import Record
+from chaoskit.model.steps.activities import Cease
 from chaoskit.model.steps.disks import FailVolume, RemoveFile, RestoreVolume, WriteFile
 from chaoskit.model.steps.network import BlockPorts, CutLinks, JoinLinks, SetLink
 from chaoskit.model.steps.nodes import Exec, Freeze, PowerOff, PowerOn, Signal, StartService, StopService, Thaw
@@ -18,6 +19,7 @@ from chaoskit.model.steps.record import Link, ProcessRef, StepRecord
 
 Step = Annotated[
     BlockPorts
+    | Cease
     | CutLinks
     | JoinLinks
     | SetLink
@@ -52,6 +54,7 @@ class Performed(Record):
 __all__ = [
     "STEP",
     "BlockPorts",
+    "Cease",
     "CutLinks",
     "Exec",
     "FailVolume",
