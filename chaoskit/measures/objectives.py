@@ -170,6 +170,24 @@ class FlapsObjective:
         return (outcome(self.name, bound, trial.flapping.flaps, trial),)
 
 
+class LeaderChangesObjective:
+    """How often the leader may change, fail-back included: 0 where nothing may fail over."""
+
+    name = "leader_changes"
+    example = "0"
+
+    def check(self, limit: Any, clients: Sequence[str]) -> None:
+        """ValueError with what is allowed, where the limit is not one."""
+        ceiling(0 if _is_none(limit) else limit, None)
+
+    def judge(self, limit: Any, trial: TrialMeasures) -> Sequence[ObjectiveOutcome]:
+        """One outcome."""
+        bound = ceiling(0 if _is_none(limit) else limit, None)
+        if trial.flapping is None:
+            return (missing(self.name, bound.text, "leaders were not measured", trial),)
+        return (outcome(self.name, bound, trial.flapping.leader_changes, trial),)
+
+
 TWO_LEADERS = "two leaders at once"
 BLIND_AT_MOST_S = 2.0
 """Role evidence with longer gaps between samples cannot speak against two leaders: many failovers are shorter."""

@@ -8,7 +8,7 @@ import pytest
 
 from chaoskit.engine import registry
 from chaoskit.measures.limits import judged, nothing_seen
-from chaoskit.model.result import Figure
+from chaoskit.model.result import Figure, FlappingFigures, TrialMeasures
 from chaoskit.model.units import Bound, Duration, Fraction
 
 CLIENTS = ("orders", "readers")
@@ -17,7 +17,7 @@ CLIENTS = ("orders", "readers")
 def test_every_registered_objective_accepts_its_own_example() -> None:
     for name, made in registry.all("objectives").items():
         assert made.name == name
-        example = {"rpo": {"writes": 0}, "flaps": 0}.get(name, made.example)
+        example = {"rpo": {"writes": 0}, "flaps": 0, "leader_changes": 0}.get(name, made.example)
         made().check(example, CLIENTS)
 
 
@@ -34,6 +34,8 @@ def test_every_registered_objective_accepts_its_own_example() -> None:
         ("flaps", 0),
         ("flaps", "<= 2"),
         ("flaps", "none"),
+        ("leader_changes", 0),
+        ("leader_changes", "<= 1"),
         ("split_brain", "none"),
         ("outage", "none"),
         ("outage", "<= 40s"),
@@ -64,6 +66,8 @@ def test_limits_that_are_allowed(name: str, limit: Any) -> None:
         ("rpo", {"writes": ">= 3"}, "smaller is better"),
         ("rpo", True, "starts with"),
         ("flaps", "few", "starts with"),
+        ("leader_changes", "few", "starts with"),
+        ("leader_changes", ">= 1", "smaller is better"),
         ("flaps", True, "starts with"),
         ("split_brain", 0, "none"),
         ("split_brain", "some", "none"),
@@ -127,3 +131,20 @@ def test_nothing_seen_needs_a_lower_bound_of_zero() -> None:
     assert nothing_seen(figure(0.1, 0.2))[0] is False
     assert nothing_seen(figure(0.0, None, censored=True))[0] is False, "one failed attempt that was the last is an outage"
     assert nothing_seen(figure(0.0, 0.02, point=0.01))[0] is False, "one failed attempt between two ok ones is an outage"
+
+
+@pytest.mark.parametrize(("changes", "met"), [(0, True), (2, False), (None, None)])
+def test_leader_changes_are_judged_as_counted_and_unknown_where_nobody_watched(changes: int | None, met: bool | None) -> None:
+    none = figure(0.0, 0.1)
+    counted = figure(changes, changes) if changes is not None else figure(None, None, valid=False, reasons=("nobody watched",))
+    flapping = FlappingFigures(
+        flaps=none,
+        leader_changes=counted,
+        excess_leader_changes=none,
+        unstable_time=none,
+        dual_owner_time=none,
+        no_owner_time=none,
+    )
+    trial = TrialMeasures(index=0, started="", ended="", baseline_s=1, observed_s=1, flapping=flapping)
+    (judged_so,) = registry.load("objectives", "leader_changes")().judge(0, trial)
+    assert judged_so.met is met

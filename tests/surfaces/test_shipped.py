@@ -8,11 +8,13 @@ from typing import Any
 
 import jsonschema
 import pytest
+from click.testing import CliRunner
 from ruamel.yaml import YAML
 
 from chaoskit.engine.loading import load, load_lab
 from chaoskit.engine.registry import Registry
 from chaoskit.surfaces.catalogue import example_steps
+from chaoskit.surfaces.cli import cli
 from chaoskit.surfaces.schema import experiment_schema, lab_schema
 
 ROOT = Path(__file__).parents[2]
@@ -54,3 +56,11 @@ def test_every_fault_can_show_what_it_would_do(name: str) -> None:
     inject, _ = example_steps(Registry().load("faults", name))
     assert inject
     assert not inject[0].startswith("known at run time")
+
+
+@pytest.mark.parametrize("name", ["keepalived/parted", "haproxy/server-power-off"])
+def test_a_lab_of_debian_packages_says_without_root_that_it_needs_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chaoskit.backends.namespace.survey.os.geteuid", lambda: 1234)
+    said = CliRunner().invoke(cli, ["plan", str(ROOT / "experiments" / f"{name}.yaml")])
+    assert said.exit_code == 3, said.output
+    assert "building an image of Debian packages needs root" in said.output
