@@ -32,6 +32,7 @@ _USUAL: Mapping[str, Reading] = {
     "dropped": Reading(number=0.0),
     "exec": Reading(value="", number=0.0),
     "pid_file": Reading(number=0.0),
+    "clock": Reading(value="true", number=0.0),
 }
 """Kind of query -> what it answers in a lab that is well."""
 ITS_SERVICE = "<the service of the lab that it belongs to, if any>"

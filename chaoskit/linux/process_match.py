@@ -9,8 +9,9 @@ from typing import Literal
 from pydantic import field_validator, model_validator
 
 from chaoskit.model.errors import StepFailed
-from chaoskit.model.facts import PidFileQuery, ProcessesQuery, ProcessInfo, Query, Reading
+from chaoskit.model.facts import ClockQuery, PidFileQuery, ProcessesQuery, ProcessInfo, Query, Reading
 from chaoskit.model.record import Record
+from chaoskit.model.steps import ProcessRef
 
 
 class ProcessMatch(Record):
@@ -86,3 +87,16 @@ class ProcessMatch(Record):
             and (self.port is None or self.port in process.listens)
             and self.service in (None, process.service)
         )
+
+
+def with_true_clocks(
+    match: ProcessMatch, nodes: Sequence[str], tag: str, read: Callable[[Query], Reading]
+) -> dict[str, tuple[ProcessRef, ...]]:
+    """Node -> the processes that match. StepFailed where there is none, or the clock of one cannot be told or is false."""
+    found: dict[str, tuple[ProcessRef, ...]] = {}
+    for node in nodes:
+        found[node] = tuple(p.ref for p in match.found(node, read))
+        state = read(ClockQuery(node=node, tag=tag, processes=found[node])).value
+        if state != "true":
+            raise StepFailed(f"the wall clock of {match} on {node} is {state!r} already, so a heal could not put it back")
+    return found

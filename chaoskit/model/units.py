@@ -143,6 +143,49 @@ class Fraction(_Quantity):
         return f"{float(self) * 100:.10g}%"
 
 
+class Offset(_Quantity):
+    """A length of time forwards or backwards, in seconds."""
+
+    UNITS = Duration.UNITS
+    EXAMPLE = "+1h"
+    WHAT = "step forwards or backwards"
+
+    @classmethod
+    def parse(cls, value: object) -> Self:
+        if isinstance(value, cls) or not isinstance(value, str):
+            return super().parse(value)
+        sign, rest = cls._signed(value)
+        return cls(sign * _parts(rest, cls.UNITS, cls.EXAMPLE))
+
+    @staticmethod
+    def _signed(text: str) -> tuple[int, str]:
+        stripped = text.strip()
+        return (-1 if stripped.startswith("-") else 1), stripped.removeprefix("-" if stripped.startswith("-") else "+")
+
+    def __str__(self) -> str:
+        return f"{'-' if self < 0 else '+'}{Duration(abs(self))}"
+
+
+class Drift(Offset):
+    """How much faster (or slower) a clock runs than the true one, in parts per million."""
+
+    UNITS = {"ppm": 1.0, "%": 10_000.0}
+    EXAMPLE = "+500ppm"
+    WHAT = "rate of a clock, faster or slower"
+
+    @classmethod
+    def parse(cls, value: object) -> Self:
+        if isinstance(value, cls) or not isinstance(value, str):
+            return super().parse(value)
+        match = re.fullmatch(r"\s*([+-]?)(\d+(?:\.\d+)?)\s*(ppm|%)\s*", value)
+        if match is None:
+            raise ValueError(f"{value!r} is no rate of a clock: write +500ppm, or -1%")
+        return cls(float(f"{match.group(1)}{match.group(2)}") * cls.UNITS[match.group(3)])
+
+    def __str__(self) -> str:
+        return f"{float(self):+.10g}ppm"
+
+
 Operator = Literal["<=", "<", ">=", ">", "=="]
 
 

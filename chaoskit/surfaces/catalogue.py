@@ -19,7 +19,7 @@ from chaoskit.engine.rendering import render_lab
 from chaoskit.model.capability import Survey
 from chaoskit.model.errors import ChaoskitError, StepFailed
 from chaoskit.model.experiment import Action, ClientSpec
-from chaoskit.model.facts import FileQuery, ProcessesQuery, ProcessInfo, Query, Reading, VolumeQuery
+from chaoskit.model.facts import ClockQuery, FileQuery, ProcessesQuery, ProcessInfo, Query, Reading, VolumeQuery
 from chaoskit.model.files import FileState
 from chaoskit.model.lab import LabPlan, LabSpec
 from chaoskit.model.plan import SourceFile
@@ -64,6 +64,8 @@ class _ExampleScene(PreviewScene):
             return Reading(file=_EXAMPLE_FILE.model_copy(update={"path": query.path}), value="")
         if isinstance(query, VolumeQuery):
             return Reading(value="works")
+        if isinstance(query, ClockQuery):
+            return Reading(value="true")
         process = self._wanted.get("process")
         named = process if isinstance(process, Mapping) else {}
         name = str(named.get("name") or named.get("pattern") or "database")

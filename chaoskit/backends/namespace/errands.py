@@ -35,14 +35,25 @@ async def inside(
     """What the errand returns, run at the node's root as uid 0. Refused with its words where it fails; Hangs."""
     if not node.init:
         raise Refused(f"{node.name} is off")
-    output = PipeText(_ANSWER_LIMIT_BYTES)
     place = f"/proc/{node.init}/ns/mnt"
+
+    def entered() -> Json:
+        fd = os.open(place, os.O_RDONLY)
+        syscalls.setns(fd, syscalls.CLONE_NEWNS)
+        os.chdir("/")
+        return errand()
+
+    return await beside(nursery, node, entered, what, within_s, keep=keep)
+
+
+async def beside(
+    nursery: Nursery, node: Node, errand: Callable[[], Json], what: str, within_s: float, *, keep: Iterable[int] = ()
+) -> Json:
+    """What the errand returns, run with the holder's view, which numbers processes as the holder does. Refused; Hangs."""
+    output = PipeText(_ANSWER_LIMIT_BYTES)
 
     def body() -> int:
         try:
-            fd = os.open(place, os.O_RDONLY)
-            syscalls.setns(fd, syscalls.CLONE_NEWNS)
-            os.chdir("/")
             answer = {"done": errand()}
         except (OSError, Refused, ValueError) as error:
             answer = {"failed": {"why": str(error)}}

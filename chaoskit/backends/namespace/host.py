@@ -16,6 +16,7 @@ from typing import Any
 
 from chaoskit.backends.namespace import census, freezer, syscalls, transport
 from chaoskit.backends.namespace.activities import Activities
+from chaoskit.backends.namespace.clocks import Clocks
 from chaoskit.backends.namespace.commands import Commands
 from chaoskit.backends.namespace.department import Department, Handler
 from chaoskit.backends.namespace.failing_volumes import FailingVolumes
@@ -51,6 +52,7 @@ class LabHost:
             Commands(self.supervisor, self.node),
             Links(self.node),
             self.supervisor,
+            Clocks(nursery, self.node),
             self.files,
             self.failing,
         )

@@ -28,6 +28,7 @@ _EVERYTHING = (
     names.NODE_POWER,
     names.NODE_FREEZE,
     names.PROCESS_SIGNAL,
+    names.PROCESS_CLOCK,
     names.COMMAND_EXEC,
     names.FILE_EDIT,
     names.VOLUME_LOSE_UNSYNCED,
@@ -70,6 +71,7 @@ def take_survey(backend: str, lab: LabSpec) -> Survey:
     found = (
         *always,
         _freeze(answers["cgroup"]),
+        _clock(answers["clock"]),
         _volume(names.VOLUME_LOSE_UNSYNCED, answers.get("volume"), root),
         _volume(names.VOLUME_FAIL, answers.get("volume_fail"), root),
         _packages(root),
@@ -130,6 +132,11 @@ def _freeze(why: str) -> Capability:
         f"by SIGSTOP to every process, because the cgroup v2 freezer cannot be used: {why}" if why else "by the cgroup v2 freezer"
     )
     return Capability(name=names.NODE_FREEZE, present=True, reason=how)
+
+
+def _clock(why: str) -> Capability:
+    reason = f"rewriting a process's vDSO: {why}" if why else "by rewriting the process's vDSO"
+    return Capability(name=names.PROCESS_CLOCK, present=not why, reason=reason)
 
 
 def _volume(name: str, why: str | None, root: bool) -> Capability:

@@ -19,12 +19,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from chaoskit.backends.namespace import freezer, identity, syscalls, transport
+from chaoskit.backends.namespace import freezer, identity, shifted_vdso, syscalls, transport
 from chaoskit.backends.namespace.processes import forked
 from chaoskit.backends.namespace.state import TRIAL
 from chaoskit.backends.namespace.volumes import Volumes
 from chaoskit.backends.namespace.wire import Refused, unpacked
-from chaoskit.linux import netlink
+from chaoskit.linux import netlink, procfs
 
 _PARENT = syscalls.CLONE_NEWNS | syscalls.CLONE_NEWNET | syscalls.CLONE_NEWPID | syscalls.CLONE_NEWUTS | syscalls.CLONE_NEWIPC
 
@@ -36,6 +36,7 @@ def main() -> None:
     trials: dict[str, Callable[[], None]] = {
         "namespaces": lambda: _namespaces(request["wires"], None),
         "cgroup": lambda: _cgroup(Path(directory)),
+        "clock": _clock,
     }
     for name, act in request["network"].items():
         trials[name] = partial(_namespaces, request["wires"], act)
@@ -116,6 +117,23 @@ def _cgroup(directory: Path) -> None:
         os.kill(sleeper, 9)
         os.waitpid(sleeper, 0)
         _remove_soon(group)
+
+
+def _clock() -> None:
+    """A process of our own gets a false clock and a true one again, with the rights of a lab's holder."""
+    if os.geteuid() != 0:
+        identity.enter_user_namespace()
+    pid = forked(_sleep)
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            target = shifted_vdso.Target(pid, procfs.stat(file.read()).start_ticks)
+        shifted_vdso.shift([target], TRIAL, 3600 * 10**9, 0, time.time_ns())
+        if (felt := shifted_vdso.judged([target], [target], TRIAL, 3600 * 10**9, 0)["value"]) != "as_asked":
+            raise Refused(f"a clock shifted by an hour is then {felt!r}")
+        shifted_vdso.restore(lambda: [target], TRIAL)
+    finally:
+        os.kill(pid, 9)
+        os.waitpid(pid, 0)
 
 
 def _sleep() -> int:

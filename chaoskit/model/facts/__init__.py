@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from chaoskit.model.facts.activities import ActivityQuery
+from chaoskit.model.facts.clocks import ClockQuery
 from chaoskit.model.facts.disks import FileQuery, VolumeQuery
 from chaoskit.model.facts.network import CarrierQuery, DroppedQuery, LossQuery, ReachQuery
 from chaoskit.model.facts.nodes import ExecQuery, NodeStateQuery, PidFileQuery, ProcessesQuery, ProcessStateQuery, ServiceQuery
@@ -14,6 +15,7 @@ __all__ = [
     "ActivityQuery",
     "CarrierQuery",
     "Check",
+    "ClockQuery",
     "DroppedQuery",
     "ExecQuery",
     "FileQuery",

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field, TypeAdapter
 
 from chaoskit.model.facts.activities import ActivityQuery
+from chaoskit.model.facts.clocks import ClockQuery
 from chaoskit.model.facts.disks import FileQuery, VolumeQuery
 from chaoskit.model.facts.network import CarrierQuery, DroppedQuery, LossQuery, ReachQuery
 from chaoskit.model.facts.nodes import ExecQuery, NodeStateQuery, PidFileQuery, ProcessesQuery, ProcessStateQuery, ServiceQuery
@@ -22,6 +23,7 @@ Query = Annotated[
     | ProcessStateQuery
     | ServiceQuery
     | PidFileQuery
+    | ClockQuery
     | ExecQuery
     | FileQuery
     | VolumeQuery,

@@ -12,6 +12,7 @@ from pydantic import Field, TypeAdapter
 
 from chaoskit.model.record import Record
 from chaoskit.model.steps.activities import Cease
+from chaoskit.model.steps.clocks import LEAST_RATE_PPM, MOST_OFFSET_S, MOST_RATE_PPM, ShiftClock
 from chaoskit.model.steps.disks import FailVolume, RemoveFile, RestoreVolume, WriteFile
 from chaoskit.model.steps.network import BlockPorts, CutLinks, JoinLinks, SetLink
 from chaoskit.model.steps.nodes import Exec, Freeze, PowerOff, PowerOn, Signal, StartService, StopService, Thaw
@@ -28,6 +29,7 @@ Step = Annotated[
     | PowerOff
     | PowerOn
     | Signal
+    | ShiftClock
     | StartService
     | StopService
     | Thaw
@@ -52,6 +54,9 @@ class Performed(Record):
 
 
 __all__ = [
+    "LEAST_RATE_PPM",
+    "MOST_OFFSET_S",
+    "MOST_RATE_PPM",
     "STEP",
     "BlockPorts",
     "Cease",
@@ -68,6 +73,7 @@ __all__ = [
     "RemoveFile",
     "RestoreVolume",
     "SetLink",
+    "ShiftClock",
     "Signal",
     "StartService",
     "Step",
