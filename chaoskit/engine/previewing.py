@@ -123,6 +123,9 @@ class PreviewScene:
     def networks_of(self, node: str) -> Sequence[str]:
         return tuple(i.network for i in self._plan.node(node).interfaces)
 
+    def shuffled(self, nodes: Sequence[str]) -> tuple[str, ...]:
+        return tuple(self._chance.sample(tuple(nodes), len(nodes)))
+
 
 def _matches(value: Any) -> Iterator[ProcessMatch]:
     """Descriptions of processes among the parameters of a fault."""

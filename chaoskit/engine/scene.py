@@ -77,6 +77,9 @@ class LiveScene:
     def networks_of(self, node: str) -> Sequence[str]:
         return tuple(interface.network for interface in self._lab.plan.node(node).interfaces)
 
+    def shuffled(self, nodes: Sequence[str]) -> tuple[str, ...]:
+        return tuple(self._chance.sample(tuple(nodes), len(nodes)))
+
 
 def groups_of(plan: LabPlan) -> Mapping[str, tuple[str, ...]]:
     """Group -> its nodes, in the order of the lab."""

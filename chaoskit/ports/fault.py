@@ -12,7 +12,7 @@ from chaoskit.model.facts import Check, ProcessesQuery, Query, Reading
 from chaoskit.model.files import FileState
 from chaoskit.model.lab import LabSpec
 from chaoskit.model.record import Record
-from chaoskit.model.steps import ProcessRef, Step
+from chaoskit.model.steps import Link, ProcessRef, Step
 
 
 class Scene(Protocol):
@@ -35,6 +35,9 @@ class Scene(Protocol):
 
     def networks_of(self, node: str) -> Sequence[str]: ...
 
+    def shuffled(self, nodes: Sequence[str]) -> tuple[str, ...]:
+        """In an order that the run's seed decides."""
+
 
 class Facts(Record):
     """What was there before: all that inject, heal and effect may depend on. Survives JSON."""
@@ -53,6 +56,10 @@ class Facts(Record):
     changed_files: dict[str, FileState] = {}
     """Node -> the file as the fault makes it."""
     sides: tuple[tuple[str, ...], ...] = ()
+    cut: tuple[Link, ...] = ()
+    """Links that are to be cut."""
+    kept: tuple[Link, ...] = ()
+    """Links that must go on working."""
     shared: dict[str, tuple[str, ...]] = {}
     """Node -> the nodes it shares a network with."""
 

@@ -148,7 +148,7 @@ def test_two_faults_on_one_node_are_proven_gone_once_the_other_is_over(bench: Be
     effects = {e["data"]["action"]: e["data"]["verified"] for e in events if e["kind"] == "fault.effect"}
     assert effects == {"cut": True, "off": True}
     proofs = [(e["data"]["action"], len(e["data"]["evidence"])) for e in events if e["kind"] == "fault.gone"]
-    assert proofs == [("cut", 0), ("off", 2), ("cut", 2)]
+    assert proofs == [("cut", 3), ("off", 2), ("cut", 3)]
     assert (bench.undo().owed, bench.undo().paid) == (2, 2)
 
 

@@ -132,10 +132,13 @@ def test_partition_sides_and_directions(lab: SimulatedLab) -> None:
     others = (Selector(node="db2"), Selector(node="db3"))
     three_ways = kind.model_validate({"others": others, "clients": "others"})
     facts = three_ways.prepare(scene(lab), ("db1",), "tag")
-    assert facts.sides == (("db1",), ("db2", "app"), ("db3",))
+    assert facts.sides == (("db1",), ("db2",), ("db3",))
     performed(lab, three_ways.inject(facts))
     reach = {(a, b) for a in lab.cluster.nodes for b in lab.cluster.nodes if a < b and lab.cluster.reaches(a, b)}
-    assert reach == {("app", "db2")}
+    assert reach == {("app", "db2"), ("app", "db3")}
     one_way = kind.model_validate({"direction": "to_target"})
-    links = one_way.inject(one_way.prepare(scene(lab), ("db1",), "tag"))[0]
+    facts = one_way.prepare(scene(lab), ("db1",), "tag")
+    links = one_way.inject(facts)[0]
     assert {(link.source, link.destination) for link in links.links} == {("db2", "db1"), ("db3", "db1")}  # type: ignore[union-attr]
+    ways = {(c.query.source, c.query.destination) for c in one_way.effect(facts) if c.query.way == "one_way"}  # type: ignore[union-attr]
+    assert ways == {("db1", "db2"), ("db2", "db1"), ("db1", "db3"), ("db3", "db1")}

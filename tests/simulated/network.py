@@ -43,6 +43,9 @@ def set_link(c: SimulatedCluster, step: SetLink) -> None:
 def reach(c: SimulatedCluster, query: ReachQuery) -> Reading:
     if query.source in c.off:
         return Reading(value="source_off")
+    if query.way == "one_way":
+        lost = c.is_cut(query.source, query.destination) or {query.source, query.destination} & (c.off | c.unplugged)
+        return Reading(value="silent" if lost else "answered")
     return Reading(value=c.probed(query.source, query.destination, query.tcp_port))
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _ECHO_REQUEST = 8
 _ECHO_REPLY = 0
 _ETH_P_ARP = 0x0806
+_ETH_P_LOCAL = 0x88B5
 _RESEND_S = 0.1
 
 
@@ -76,8 +77,38 @@ async def _resolved(init: int, address: str, device: str, timeout_s: float) -> s
         )
 
 
+async def arrives(source: tuple[int, str], destination: tuple[int, str], mac: str, timeout_s: float) -> str:
+    """answered | silent | unreachable: whether frames from one node's interface come out of another's.
+
+    They carry an EtherType for local experiments, which no kernel and no program of the cluster minds.
+    """
+    token = os.urandom(8)
+    frame = (
+        bytes.fromhex(mac.replace(":", "")) + b"\x02\xc6" + token[:4] + struct.pack("!H", _ETH_P_LOCAL) + token.ljust(46, b"\0")
+    )
+    try:
+        sender = packet_socket(*source, _ETH_P_LOCAL)
+    except OSError as error:
+        if error.errno in (errno.ENODEV, errno.ENETDOWN):
+            return "unreachable"
+        raise
+    with sender:
+        try:
+            listener = packet_socket(*destination, _ETH_P_LOCAL)
+        except OSError as error:
+            if error.errno in (errno.ENODEV, errno.ENETDOWN):
+                return "silent"
+            raise
+        with listener:
+            return await _repeated(sender, lambda _: sender.send(frame), lambda got: got[14:22] == token, timeout_s, listener)
+
+
 async def _repeated(
-    probe: socket.socket, send: Callable[[int], int], is_answer: Callable[[bytes], bool], timeout_s: float
+    probe: socket.socket,
+    send: Callable[[int], int],
+    is_answer: Callable[[bytes], bool],
+    timeout_s: float,
+    listener: socket.socket | None = None,
 ) -> str:
     """Ask each 100 ms, until an answer or the time is over."""
     loop = asyncio.get_running_loop()
@@ -93,7 +124,7 @@ async def _repeated(
             if error.errno not in (errno.EHOSTUNREACH, errno.EAGAIN, errno.ENOBUFS):
                 raise
         try:
-            await asyncio.wait_for(_answer(probe, is_answer), min(left, _RESEND_S))
+            await asyncio.wait_for(_answer(listener or probe, is_answer), min(left, _RESEND_S))
         except TimeoutError:
             continue
         return "answered"

@@ -141,6 +141,8 @@ def question(plan: LabPlan, query: facts.Query) -> dict[str, Any]:
             if query.tcp_port is not None:
                 place = {"address": address, "port": query.tcp_port, "timeout_s": query.timeout_s}
                 return {"kind": "connect", "node": query.source, **place}
+            if query.way == "one_way":
+                return shaping.one_way(plan, query)
             asked = {"kind": "reach", "node": query.source, "address": address, "device": device}
             return {**asked, "timeout_s": query.timeout_s}
         case facts.CarrierQuery() | facts.LossQuery():

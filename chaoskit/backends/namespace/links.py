@@ -44,6 +44,7 @@ class Links(Department):
             "connect": self._connect,
             "reach": self._reach,
             "loss": self._loss,
+            "one_way": self._one_way,
         }
 
     async def _send(self, act: Json) -> Json:
@@ -64,6 +65,15 @@ class Links(Department):
         if not node.init:
             return {"value": "source_off"}
         return {"value": await asking.reach(node.init, query["address"], query["device"], query["timeout_s"])}
+
+    async def _one_way(self, query: Json) -> Json:
+        source, destination = self._find(query["node"]), self._find(query["destination"])
+        if not source.init:
+            return {"value": "source_off"}
+        if not destination.init:
+            return {"value": "silent"}
+        way = (source.init, query["device"]), (destination.init, query["their_device"])
+        return {"value": await asking.arrives(*way, query["mac"], query["timeout_s"])}
 
     async def _loss(self, query: Json) -> Json:
         node = self._find(query["node"])

@@ -53,12 +53,25 @@ def trials() -> dict[str, dict[str, Any]]:
 
 
 def _loss(plan: LabPlan, query: facts.LossQuery) -> dict[str, Any]:
+    device, there = _meeting(plan, query)
+    place = {"address": there.address, "mac": there.mac, "device": device}
+    return {"kind": "loss", "node": query.source, "probes": query.probes, **place}
+
+
+def one_way(plan: LabPlan, query: facts.ReachQuery) -> dict[str, Any]:
+    """What the holder is asked: a frame from the one node's interface to the other's."""
+    device, there = _meeting(plan, query)
+    place = {"device": device, "destination": query.destination, "their_device": there.device, "mac": there.mac}
+    return {"kind": "one_way", "node": query.source, "timeout_s": query.timeout_s, **place}
+
+
+def _meeting(plan: LabPlan, query: facts.LossQuery | facts.ReachQuery) -> tuple[str, InterfacePlan]:
+    """The source's device and the destination's interface on a network that both share."""
     devices = {interface.network: interface.device for _, interface in _interfaces(plan, query.source, query.network)}
     there = [i for _, i in _interfaces(plan, query.destination, query.network) if i.network in devices]
     if not there:
         raise Refused(f"{query.source} and {query.destination} share no network")
-    place = {"address": there[0].address, "mac": there[0].mac, "device": devices[there[0].network]}
-    return {"kind": "loss", "node": query.source, "probes": query.probes, **place}
+    return devices[there[0].network], there[0]
 
 
 def ports_of(plan: LabPlan, name: str) -> dict[str, str]:

@@ -12,6 +12,7 @@ class ReachQuery(Record):
 
     -> reading value: "answered" (any reply; on a port, a connection) | "refused" (by a port) | "silent" (none within the
     time) | "unreachable" (the sender's own kernel knows no way) | "source_off" (there is no sender).
+    One way: a frame is put on a network that both share, and "answered" says that it arrived.
     """
 
     kind: Literal["reach"] = "reach"
@@ -19,6 +20,7 @@ class ReachQuery(Record):
     destination: str
     network: str | None = None
     tcp_port: int | None = None
+    way: Literal["round_trip", "one_way"] = "round_trip"
     timeout_s: float = 0.3
 
 
