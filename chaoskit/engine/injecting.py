@@ -356,12 +356,12 @@ def seen_within(
 
 
 def _asked(lab: ReadsLab, check: Check, expected: tuple[str, ...], clock: Clock) -> dict[str, Any]:
-    felt: dict[str, float] = {}
+    felt: dict[str, Any] = {} if check.asked is None else {"asked": check.asked, "unit": check.unit}
     try:
         reading = lab.read(check.query)
         seen = check.seen(reading)
         if reading.number is not None and check.answer == "value":
-            felt = {"number": reading.number}  # the dose that was felt, beside the judgement on it
+            felt["number"] = reading.number  # the dose that was felt, beside the judgement on it
     except LabGone:
         raise
     except StepFailed as error:

@@ -109,11 +109,7 @@ def _trial(loaded: Loaded, survey: Survey, injectables: Sequence[Injectable], in
         inject, heal, notes, nodes = preview(loaded, one, seed, hit)
         for name in {one.name, one.entry}:
             hit[name] = tuple(dict.fromkeys((*hit.get(name, ()), *nodes)))
-        notes += [
-            f"without {need.capability} ({need.why}): {survey.reason(need.capability)}"
-            for need in one.fault.needs()
-            if not need.required and not survey.has(need.capability)
-        ]
+        notes += _ways(one.fault.needs(), survey)
         actions.append(
             PlannedAction(
                 name=one.name,
@@ -129,6 +125,18 @@ def _trial(loaded: Loaded, survey: Survey, injectables: Sequence[Injectable], in
             )
         )
     return TrialPlan(index=index, seed=seed, actions=tuple(actions))
+
+
+def _ways(needs: Iterable[Need], survey: Survey) -> list[str]:
+    """What is missing and can be done without, and in which way the rest is done here."""
+    notes = []
+    for need in needs:
+        present, reason = survey.has(need.capability), survey.reason(need.capability)
+        if not need.required and not present:
+            notes.append(f"without {need.capability} ({need.why}): {reason}")
+        elif present and reason:
+            notes.append(f"{need.capability}: {reason}")
+    return notes
 
 
 def _notes(loaded: Loaded) -> Iterable[str]:

@@ -29,6 +29,8 @@ _SET = NLM_F_REQUEST | NLM_F_ACK
 BRIDGE_FIRST_INDEX = 100
 PORT_FIRST_INDEX = 1000
 INTERFACES_PER_NODE = 16
+RELAY_FIRST_INDEX = 1 << 24
+"""A relay's devices: above every port's."""
 DEVICE_FIRST_INDEX = 2
 
 
@@ -87,6 +89,23 @@ def cable(device: str, number: int, mac: str, port: tuple[str, int], switch_fd: 
     return _link(RTM_NEWLINK, _NEW, DEVICE_FIRST_INDEX + number, attributes, up=True)
 
 
+def detour(entrance: tuple[str, int], end: tuple[str, int], *, super_frames: bool) -> bytes:
+    """A batch: a pair of devices (name, index), both up; what goes out of the first comes in by the second.
+
+    Without `super_frames` the kernel cuts those into frames of the link's own size first.
+    """
+    wide = ("IFLA_MTU", _LARGEST_MTU)
+    peer = {"index": end[1], "attrs": [("IFLA_IFNAME", end[0]), wide]}
+    attributes: list[tuple[str, Any]] = [
+        ("IFLA_IFNAME", entrance[0]),
+        wide,
+        *([] if super_frames else [("IFLA_GSO_MAX_SEGS", 1)]),
+        ("IFLA_LINKINFO", {"attrs": [("IFLA_INFO_KIND", "veth"), ("IFLA_INFO_DATA", {"attrs": [("VETH_INFO_PEER", peer)]})]}),
+    ]
+    made = _link(RTM_NEWLINK, _NEW, entrance[1], attributes, up=True)
+    return batch(made, _link(RTM_SETLINK, _SET, end[1], [], up=True))
+
+
 def plug(port: int, network_number: int) -> bytes:
     """Put a port into its switch and bring it up."""
     return _link(RTM_SETLINK, _SET, port, [("IFLA_MASTER", bridge_index(network_number))], up=True)
@@ -129,6 +148,7 @@ def batch(*parts: bytes) -> bytes:
     return bytes(numbered)
 
 
+_LARGEST_MTU = 65535
 _LITTLE = sys.byteorder == "little"
 
 

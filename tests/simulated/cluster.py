@@ -10,11 +10,11 @@ from typing import Any
 
 from chaoskit.model.facts import ProcessInfo
 from chaoskit.model.files import FileState
-from chaoskit.model.steps import BlockPorts, Link
+from chaoskit.model.steps import BlockPorts, Link, ShapeLinks
 
 SERVICE_PID = 100
 _STEPS_CHANGE = frozenset(
-    ("off", "frozen", "cuts", "shares", "blocks", "unplugged", "stopped", "volumes", "touched", "marks"),
+    ("off", "frozen", "cuts", "shares", "blocks", "shaped", "unplugged", "stopped", "volumes", "touched", "marks"),
 )
 
 
@@ -35,6 +35,7 @@ class SimulatedCluster:
     shares: dict[str, float] = field(default_factory=dict)
     """Tag of a cut -> percent of the frames it drops; less than 100 slows the service, which is not simulated."""
     blocks: dict[str, BlockPorts] = field(default_factory=dict)
+    shaped: dict[str, ShapeLinks] = field(default_factory=dict)
     unplugged: set[str] = field(default_factory=set)
     """Nodes without carrier."""
     stopped: set[tuple[str, int]] = field(default_factory=set)

@@ -8,6 +8,7 @@ from typing import Any
 from chaoskit.model.facts import (
     CarrierQuery,
     DroppedQuery,
+    LinkQuery,
     LossQuery,
     ReachQuery,
     Reading,
@@ -16,7 +17,10 @@ from chaoskit.model.steps import (
     BlockPorts,
     CutLinks,
     JoinLinks,
+    Link,
+    LinkShape,
     SetLink,
+    ShapeLinks,
 )
 from tests.simulated.cluster import SimulatedCluster
 
@@ -30,6 +34,11 @@ def join(c: SimulatedCluster, step: JoinLinks) -> None:
     c.cuts.pop(step.tag, None)
     c.shares.pop(step.tag, None)
     c.blocks.pop(step.tag, None)
+    c.shaped.pop(step.tag, None)
+
+
+def shape(c: SimulatedCluster, step: ShapeLinks) -> None:
+    c.shaped[step.tag] = step
 
 
 def block(c: SimulatedCluster, step: BlockPorts) -> None:
@@ -54,6 +63,24 @@ def loss(c: SimulatedCluster, query: LossQuery) -> Reading:
     return Reading(value=query.judged(lost), number=100 * lost / query.probes)
 
 
+def link(c: SimulatedCluster, query: LinkQuery) -> Reading:
+    """Exactly what was asked for, without chance."""
+    way = Link(source=query.source, destination=query.destination)
+    shapes = [s.shape for s in c.shaped.values() if way in s.links]
+    shape = shapes[0] if shapes else LinkShape()
+    number = {
+        "delay": shape.median_s,
+        "loss": shape.loss_percent,
+        "burst": shape.burst_frames,
+        "duplicate": shape.duplicate_percent,
+        "reorder": shape.reorder_percent,
+        "corrupt": shape.corrupt_percent,
+        "rate": shape.rate_bits_per_s or 1e9,
+        "size": float(shape.largest_bytes or 1500),
+    }[query.aspect]
+    return Reading(value=query.judged(number), number=number)
+
+
 def carrier(c: SimulatedCluster, query: CarrierQuery) -> Reading:
     return Reading(value="off" if query.node in c.off else "no_carrier" if query.node in c.unplugged else "up")
 
@@ -67,10 +94,12 @@ DEEDS: dict[str, Callable[[SimulatedCluster, Any], None]] = {
     "join_links": join,
     "block_ports": block,
     "set_link": set_link,
+    "shape_links": shape,
 }
 ANSWERS: dict[str, Callable[[SimulatedCluster, Any], Reading]] = {
     "reach": reach,
     "loss": loss,
+    "link": link,
     "carrier": carrier,
     "dropped": dropped,
 }

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 from pathlib import Path
 from typing import Any
 
-from chaoskit.backends.namespace import rootfs, shaping
+from chaoskit.backends.namespace import link_plans, rootfs, shaping
 from chaoskit.backends.namespace.image import layer
 from chaoskit.backends.namespace.node import SWITCH_FD
 from chaoskit.backends.namespace.wire import Blueprint, NodeJson, Refused, ServiceJson, packed
@@ -123,7 +122,9 @@ def act(plan: LabPlan, step: steps.Step) -> dict[str, Any]:
             pairs = shaping.cut_pairs(plan, step)
             return shaping.netfilter(nft.cut(step.tag, pairs, step.share_percent))
         case steps.JoinLinks():
-            return shaping.netfilter(nft.join(step.tag), tolerate=[errno.ENOENT])
+            return link_plans.join(step)
+        case steps.ShapeLinks():
+            return link_plans.shape(plan, step)
         case steps.SetLink() | steps.BlockPorts():
             return shaping.act(plan, step)
         case _:
@@ -147,6 +148,8 @@ def question(plan: LabPlan, query: facts.Query) -> dict[str, Any]:
             return {**asked, "timeout_s": query.timeout_s}
         case facts.CarrierQuery() | facts.LossQuery():
             return shaping.question(plan, query)
+        case facts.LinkQuery():
+            return link_plans.question(plan, query)
         case _:
             return query.model_dump(mode="json")
 

@@ -31,5 +31,8 @@ class Department:
     def node_booting(self, node: Node) -> None:
         """A node that was off is about to boot again."""
 
+    def node_wired(self, node: Node) -> None:
+        """A node that boots has its cables, and nothing has passed its switch ports yet."""
+
     def lab_ending(self) -> None:
         """Let go of whatever would keep the lab's processes from ending."""

@@ -25,6 +25,7 @@ from chaoskit.backends.namespace.links import Links
 from chaoskit.backends.namespace.node import Node, start_building
 from chaoskit.backends.namespace.processes import Json, Nursery
 from chaoskit.backends.namespace.services import Supervisor
+from chaoskit.backends.namespace.shapes import Shapes
 from chaoskit.backends.namespace.volumes import Volumes
 from chaoskit.backends.namespace.wire import Blueprint, NodeJson, Refused, unpacked
 from chaoskit.linux import netlink
@@ -51,6 +52,7 @@ class LabHost:
             self.activities,
             Commands(self.supervisor, self.node),
             Links(self.node),
+            Shapes(nursery, self.node, self.say),
             self.supervisor,
             Clocks(nursery, self.node),
             self.files,
@@ -171,6 +173,8 @@ class LabHost:
         loop.add_reader(reader, hear)
         try:
             await asyncio.wait_for(self._built(node, lines), _BOOT_DEADLINE_S)
+            for department in self._departments:
+                department.node_wired(node)
             transport.send_batch(netlink.NETLINK_ROUTE, unpacked(node.plan["plug"]))
         except TimeoutError:
             raise Refused(f"{node.name} was not built within {_BOOT_DEADLINE_S} s") from None

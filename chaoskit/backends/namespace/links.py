@@ -15,7 +15,7 @@ import struct
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from chaoskit.backends.namespace import asking, transport
+from chaoskit.backends.namespace import asking, feeling, transport
 from chaoskit.backends.namespace.department import Department, Handler, Json
 from chaoskit.backends.namespace.node import Node, packet_socket, stream_socket
 from chaoskit.backends.namespace.wire import packed, unpacked
@@ -45,6 +45,7 @@ class Links(Department):
             "reach": self._reach,
             "loss": self._loss,
             "one_way": self._one_way,
+            "link": self._felt,
         }
 
     async def _send(self, act: Json) -> Json:
@@ -78,6 +79,9 @@ class Links(Department):
     async def _loss(self, query: Json) -> Json:
         node = self._find(query["node"])
         return await loss(node, query) if node.init else {"value": "source_off"}
+
+    async def _felt(self, query: Json) -> Json:
+        return await feeling.felt(self._find(query["source"]), self._find(query["destination"]), query)
 
 
 async def connect(node: Node, address: str, port: int, timeout_s: float) -> str:

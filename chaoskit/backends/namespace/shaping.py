@@ -34,7 +34,7 @@ def question(plan: LabPlan, query: NetworkQuery) -> dict[str, Any]:
     """What the holder is asked for a query. Refused where it names what the lab does not have."""
     if isinstance(query, facts.LossQuery):
         return _loss(plan, query)
-    devices = [interface.device for _, interface in _interfaces(plan, query.node, query.network)]
+    devices = [interface.device for _, interface in interfaces(plan, query.node, query.network)]
     return {"kind": "carrier", "node": query.node, "devices": devices}
 
 
@@ -67,8 +67,8 @@ def one_way(plan: LabPlan, query: facts.ReachQuery) -> dict[str, Any]:
 
 def _meeting(plan: LabPlan, query: facts.LossQuery | facts.ReachQuery) -> tuple[str, InterfacePlan]:
     """The source's device and the destination's interface on a network that both share."""
-    devices = {interface.network: interface.device for _, interface in _interfaces(plan, query.source, query.network)}
-    there = [i for _, i in _interfaces(plan, query.destination, query.network) if i.network in devices]
+    devices = {interface.network: interface.device for _, interface in interfaces(plan, query.source, query.network)}
+    there = [i for _, i in interfaces(plan, query.destination, query.network) if i.network in devices]
     if not there:
         raise Refused(f"{query.source} and {query.destination} share no network")
     return devices[there[0].network], there[0]
@@ -84,18 +84,28 @@ def ports_of(plan: LabPlan, name: str) -> dict[str, str]:
 
 def cut_pairs(plan: LabPlan, step: steps.CutLinks | steps.BlockPorts) -> list[nft.PortPair]:
     """The (incoming, outgoing) switch ports of the step's directed links. Refused where two nodes share no network."""
-    pairs: list[nft.PortPair] = []
-    for link in step.links:
+    return list(ports_between(plan, f"{step.kind} {step.tag}", step.links, step.network))
+
+
+def ports_between(plan: LabPlan, who: str, links: Sequence[steps.Link], network: str | None) -> list[tuple[str, str]]:
+    """The (incoming, outgoing) switch ports of directed links. Refused where two nodes share no network."""
+    pairs: list[tuple[str, str]] = []
+    for link in links:
         sources, destinations = ports_of(plan, link.source), ports_of(plan, link.destination)
-        shared = [n for n in sources if n in destinations and step.network in (None, n)]
+        shared = [n for n in sources if n in destinations and network in (None, n)]
         if not shared:
-            where = f"the network {step.network!r}" if step.network else "any network"
-            raise Refused(f"{step.kind} {step.tag}: {link.source} and {link.destination} do not share {where}")
+            where = f"the network {network!r}" if network else "any network"
+            raise Refused(f"{who}: {link.source} and {link.destination} do not share {where}")
         pairs += [(sources[name], destinations[name]) for name in shared]
     return list(dict.fromkeys(pairs))
 
 
-def _interfaces(plan: LabPlan, name: str, network: str | None) -> list[tuple[int, InterfacePlan]]:
+def owner_of(plan: LabPlan, port: str) -> str:
+    """The node at the other end of a switch port's cable."""
+    return next(node.name for node in plan.nodes if port in ports_of(plan, node.name).values())
+
+
+def interfaces(plan: LabPlan, name: str, network: str | None) -> list[tuple[int, InterfacePlan]]:
     """(index of the switch port, interface) of a node, on one network or all."""
     ports_of(plan, name)
     number = next(at for at, node in enumerate(plan.nodes) if node.name == name)
@@ -123,7 +133,7 @@ def _blocked(plan: LabPlan, step: steps.BlockPorts) -> bytes:
 
 
 def _set_link(plan: LabPlan, step: steps.SetLink) -> dict[str, Any]:
-    ports = [port for port, _ in _interfaces(plan, step.node, step.network)]
+    ports = [port for port, _ in interfaces(plan, step.node, step.network)]
     batch = rtnl.batch(*(rtnl.set_port(port, up=step.up) for port in ports))
     # a node that is off has no ports; its next boot makes them anew, with carrier
     tolerate = [errno.ENODEV] if step.up else []

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from chaoskit.backends.namespace import shaping, state
+from chaoskit.backends.namespace import link_plans, shaping, state
 from chaoskit.backends.namespace.identity import own_environment
 from chaoskit.backends.namespace.wire import packed
 from chaoskit.linux import rtnl
@@ -25,6 +25,7 @@ _EVERYTHING = (
     names.NETWORK_LOSS,
     names.NETWORK_PORTS,
     names.NETWORK_REJECT,
+    names.NETWORK_SHAPE,
     names.NODE_POWER,
     names.NODE_FREEZE,
     names.PROCESS_SIGNAL,
@@ -44,6 +45,10 @@ _NETWORK = {
     names.NETWORK_REJECT: "nftables' reject in the bridge family: {why}; load nft_reject_bridge (CONFIG_NF_REJECT_BRIDGE)",
 }
 """Capability -> what the plan says where the trial fails; `{why}`: the kernel's words."""
+_RELAYED = (
+    "by a relay process of chaoskit's own on the switch; some hundred Mbit/s pass, less where each frame has its own fate "
+    "(loss, duplicate, reorder, corrupt, rate)"
+)
 _ALWAYS = (names.NODE_POWER, names.PROCESS_SIGNAL, names.COMMAND_EXEC, names.FILE_EDIT)
 _SETTINGS = (
     ("user/max_user_namespaces", "0", "user namespaces are switched off: sysctl -w user.max_user_namespaces=10000"),
@@ -70,6 +75,7 @@ def take_survey(backend: str, lab: LabSpec) -> Survey:
     always = (*always, *(_network(name, answers[name]) for name in _NETWORK))
     found = (
         *always,
+        _shape(answers[names.NETWORK_SHAPE]),
         _freeze(answers["cgroup"]),
         _clock(answers["clock"]),
         _volume(names.VOLUME_LOSE_UNSYNCED, answers.get("volume"), root),
@@ -89,7 +95,7 @@ def _tried() -> dict[str, str]:
     request = {
         "directory": str(directory),
         "wires": packed(wires),
-        "network": shaping.trials(),
+        "network": {**shaping.trials(), names.NETWORK_SHAPE: link_plans.trial()},
     }
     try:
         done = subprocess.run(
@@ -125,6 +131,14 @@ def _advice(root: bool) -> str:
 
 def _network(name: str, why: str) -> Capability:
     return Capability(name=name, present=not why, reason=_NETWORK[name].format(why=why) if why else "")
+
+
+def _shape(why: str) -> Capability:
+    lacks = (
+        f"frames cannot be diverted on the switch: {why}; it needs Linux 5.19 or newer with nftables' netdev family and its "
+        "egress hook (CONFIG_NF_TABLES_NETDEV, CONFIG_NETFILTER_EGRESS)"
+    )
+    return Capability(name=names.NETWORK_SHAPE, present=not why, reason=lacks if why else _RELAYED)
 
 
 def _freeze(why: str) -> Capability:

@@ -21,6 +21,7 @@ from typing import Any
 
 from chaoskit.backends.namespace import freezer, identity, shifted_vdso, syscalls, transport
 from chaoskit.backends.namespace.processes import forked
+from chaoskit.backends.namespace.relay import Relay
 from chaoskit.backends.namespace.state import TRIAL
 from chaoskit.backends.namespace.volumes import Volumes
 from chaoskit.backends.namespace.wire import Refused, unpacked
@@ -89,7 +90,10 @@ def _namespaces(wires: str, act: dict[str, Any] | None) -> None:
 def _inside(wires: str, act: dict[str, Any] | None, rootless: bool) -> None:
     transport.send_batch(netlink.NETLINK_ROUTE, unpacked(wires))
     if act is not None:
-        transport.send_batch(act["family"], unpacked(act["batch"]))
+        for part in act.get("batches", [act]):
+            transport.send_batch(part["family"], unpacked(part["batch"]))
+        if "relay" in act:
+            Relay(act["relay"], control=-1, report=-1).open()
         return
     syscalls.mount("none", "/", flags=syscalls.MS_REC | syscalls.MS_PRIVATE)
     syscalls.mount("proc", "/proc", "proc")

@@ -9,6 +9,7 @@ from chaoskit.model.facts.network import CarrierQuery, DroppedQuery, LossQuery, 
 from chaoskit.model.facts.nodes import ExecQuery, NodeStateQuery, PidFileQuery, ProcessesQuery, ProcessStateQuery, ServiceQuery
 from chaoskit.model.facts.queries import QUERY, Query
 from chaoskit.model.facts.reading import Check, ProcessInfo, Reading
+from chaoskit.model.facts.shaping import LinkQuery
 
 __all__ = [
     "QUERY",
@@ -19,6 +20,7 @@ __all__ = [
     "DroppedQuery",
     "ExecQuery",
     "FileQuery",
+    "LinkQuery",
     "LossQuery",
     "NodeStateQuery",
     "PidFileQuery",

@@ -11,11 +11,13 @@ from chaoskit.model.facts.clocks import ClockQuery
 from chaoskit.model.facts.disks import FileQuery, VolumeQuery
 from chaoskit.model.facts.network import CarrierQuery, DroppedQuery, LossQuery, ReachQuery
 from chaoskit.model.facts.nodes import ExecQuery, NodeStateQuery, PidFileQuery, ProcessesQuery, ProcessStateQuery, ServiceQuery
+from chaoskit.model.facts.shaping import LinkQuery
 
 Query = Annotated[
     ActivityQuery
     | ReachQuery
     | CarrierQuery
+    | LinkQuery
     | LossQuery
     | DroppedQuery
     | NodeStateQuery

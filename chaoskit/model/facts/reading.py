@@ -59,6 +59,10 @@ class Check(Record):
     """Answers that prove the fault bites."""
     healed: tuple[str, ...] = ()
     """Answers that prove it is gone."""
+    asked: float | None = None
+    """The dose that was asked for, where there is one; the reading's number is the one that was felt."""
+    unit: str = ""
+    """Of both."""
     means: str
     """For the reader of a report: "db1 does not answer app"."""
 

@@ -17,6 +17,7 @@ from chaoskit.model.steps.disks import FailVolume, RemoveFile, RestoreVolume, Wr
 from chaoskit.model.steps.network import BlockPorts, CutLinks, JoinLinks, SetLink
 from chaoskit.model.steps.nodes import Exec, Freeze, PowerOff, PowerOn, Signal, StartService, StopService, Thaw
 from chaoskit.model.steps.record import Link, ProcessRef, StepRecord
+from chaoskit.model.steps.shaping import LinkShape, ShapeLinks
 
 Step = Annotated[
     BlockPorts
@@ -24,6 +25,7 @@ Step = Annotated[
     | CutLinks
     | JoinLinks
     | SetLink
+    | ShapeLinks
     | Exec
     | Freeze
     | PowerOff
@@ -66,6 +68,7 @@ __all__ = [
     "Freeze",
     "JoinLinks",
     "Link",
+    "LinkShape",
     "Performed",
     "PowerOff",
     "PowerOn",
@@ -73,6 +76,7 @@ __all__ = [
     "RemoveFile",
     "RestoreVolume",
     "SetLink",
+    "ShapeLinks",
     "ShiftClock",
     "Signal",
     "StartService",

@@ -13,7 +13,16 @@ from chaoskit.reporting.view import View
 
 def checks(evidence: tuple[dict[str, Any], ...]) -> list[tuple[str, str, str, bool | None]]:
     """(what it means, expected, seen, holds). Anything the check does not say is shown as "–", and holds as unknown."""
-    return [(_cell(e, "means"), _cell(e, "expected"), _cell(e, "seen"), _holds(e)) for e in evidence]
+    return [(_cell(e, "means"), _cell(e, "expected"), _seen(e), _holds(e)) for e in evidence]
+
+
+def _seen(check: Mapping[str, Any]) -> str:
+    """What was seen, with the dose where there is one: "as_asked (0.0501 s felt, 0.05 s asked)"."""
+    felt, asked, unit = check.get("number"), check.get("asked"), check.get("unit")
+    if not isinstance(asked, (int, float)):
+        return _cell(check, "seen")
+    said = f"{felt:.4g} {unit} felt" if isinstance(felt, (int, float)) else "nothing felt"
+    return f"{_cell(check, 'seen')} ({said}, {asked:.4g} {unit} asked)"
 
 
 def _cell(check: Mapping[str, Any], key: str) -> str:

@@ -1,0 +1,100 @@
+"""What faults on the quality of links share: whose links, which way, and how the dose is asked for and felt."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Literal
+
+from chaoskit.model.capability import NETWORK_SHAPE, Need
+from chaoskit.model.errors import StepFailed
+from chaoskit.model.experiment import Selector
+from chaoskit.model.facts import Check, LinkQuery
+from chaoskit.model.record import Record
+from chaoskit.model.steps import JoinLinks, Link, LinkShape, ShapeLinks, Step
+from chaoskit.ports.fault import Facts, Fault, Scene
+
+
+class Dose(Record):
+    """One figure by which a shape is felt: the query's own fields, and what is asked in words ("50 ms")."""
+
+    query: dict[str, str | int | float]
+    words: str
+
+
+class LinkFault(Fault):
+    """A fault that gives the target's links another quality. A subclass says which, and what is to be felt of it."""
+
+    direction: Literal["both", "in", "out"] = "both"
+    """`in`: frames to the target; `out`: frames from it; `both`: each way, so that a question and its answer are both hit."""
+    peers: Selector | None = None
+    """Only between the target and these nodes; everybody when left out."""
+    network: str | None = None
+    """One network of the lab; all of them when left out."""
+
+    @abstractmethod
+    def shape(self) -> LinkShape:
+        """Pure."""
+
+    @abstractmethod
+    def doses(self) -> tuple[Dose, ...]:
+        """Pure."""
+
+    def needs(self) -> tuple[Need, ...]:
+        return (Need(capability=NETWORK_SHAPE, why="to treat the frames of chosen links on the lab's switch"),)
+
+    def claims(self, nodes: Sequence[str]) -> tuple[str, ...]:
+        # not `links:`: a link may be cut while it is shaped, and the cut wins
+        return tuple(f"shape:{node}" for node in nodes)
+
+    def prepare(self, scene: Scene, nodes: Sequence[str], tag: str) -> Facts:
+        facts = super().prepare(scene, nodes, tag)
+        if self.peers is not None:
+            peers = scene.resolve(self.peers)
+            shared = {node: tuple(p for p in facts.shared.get(node, ()) if p in peers) for node in nodes}
+            facts = facts.model_copy(update={"shared": shared})
+        if not self.links(facts):
+            raise StepFailed(f"{', '.join(nodes)}: no link to any of the peers")
+        return facts
+
+    def links(self, facts: Facts) -> tuple[Link, ...]:
+        """The directed links it shapes."""
+        directed: set[tuple[str, str]] = set()
+        for node in facts.nodes:
+            for peer in facts.shared.get(node, ()):
+                directed |= {(node, peer)} if self.direction != "in" else set()
+                directed |= {(peer, node)} if self.direction != "out" else set()
+        return tuple(Link(source=a, destination=b) for a, b in sorted(directed))
+
+    def inject(self, facts: Facts) -> tuple[Step, ...]:
+        return (ShapeLinks(tag=facts.tag, links=self.links(facts), network=self.network, shape=self.shape()),)
+
+    def heal(self, facts: Facts) -> tuple[Step, ...]:
+        return (JoinLinks(tag=facts.tag),)
+
+    def effect(self, facts: Facts) -> tuple[Check, ...]:
+        shape = self.shape()
+        under_way_s = shape.delay_s + 4 * shape.jitter_s + 0.2 * bool(shape.rate_bits_per_s)
+        checks = []
+        for link in self.links(facts):
+            for dose in self.doses():
+                query = LinkQuery.model_validate(
+                    {
+                        "source": link.source,
+                        "destination": link.destination,
+                        "network": self.network,
+                        "delay_s": under_way_s,
+                        **dose.query,
+                    }
+                )
+                checks.append(
+                    Check(
+                        query=query,
+                        in_force=("as_asked",),
+                        healed=("none",),
+                        asked=query.expected,
+                        unit=query.unit,
+                        means=f"from {link.source} to {link.destination}: {dose.words}",
+                    )
+                )
+        return tuple(checks)

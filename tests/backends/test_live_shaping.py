@@ -1,0 +1,191 @@
+"""Shaped links of real labs, felt by real sockets of the nodes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import statistics
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chaoskit.backends.namespace.lab import NamespaceLab
+from chaoskit.backends.namespace.state import processes_of
+from chaoskit.model.capability import NETWORK_SHAPE, Survey
+from chaoskit.model.errors import StepFailed
+from chaoskit.model.facts import LinkQuery, ReachQuery, Reading
+from chaoskit.model.steps import CutLinks, Exec, JoinLinks, Link, LinkShape, PowerOff, PowerOn, ShapeLinks
+
+from . import plans
+
+pytestmark = pytest.mark.lab
+
+Up = Callable[..., NamespaceLab]
+
+
+@pytest.fixture(autouse=True)
+def _able(survey: Survey) -> None:
+    if not survey.has(NETWORK_SHAPE):
+        pytest.skip(survey.reason(NETWORK_SHAPE))
+
+
+def shape(lab: NamespaceLab, *ways: str, tag: str = "t", **fields: Any) -> None:
+    """`ways` such as "n0>n1"."""
+    links = tuple(Link(source=way.split(">")[0], destination=way.split(">")[1]) for way in ways)
+    lab.perform(ShapeLinks(tag=tag, links=links, shape=LinkShape(**fields)))
+
+
+def felt(lab: NamespaceLab, way: str, aspect: str, expected: float, **fields: Any) -> Reading:
+    source, destination = way.split(">")
+    query = {"source": source, "destination": destination, "aspect": aspect, "expected": expected, **fields}
+    return lab.read(LinkQuery.model_validate(query))
+
+
+def python(lab: NamespaceLab, node: str, code: str, timeout_s: float = 30.0) -> str:
+    return lab.perform(Exec(node=node, argv=(sys.executable, "-c", code), timeout_s=timeout_s)).output
+
+
+def address(lab: NamespaceLab, node: str) -> str:
+    return lab.plan.addresses()[node]
+
+
+CONNECT = """
+import socket, time
+for _ in range(2):
+    began = time.monotonic()
+    made = socket.create_connection(({address!r}, 8000), 5)
+    print(time.monotonic() - began)
+    asked = []
+    for _ in range(5):
+        began = time.monotonic()
+        made.send(b"GET /no-such HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")
+        answer = made.recv(65536)
+        asked.append(time.monotonic() - began)
+        if b"lose" in answer:
+            break
+print(min(asked))
+"""
+
+
+def test_a_tcp_client_feels_the_delay_of_both_ways(up: Up) -> None:
+    lab = up(plans.plan(plans.node("n0", 0, services=(plans.web(),)), plans.node("n1", 1)))
+    ask = CONNECT.format(address=address(lab, "n0"))
+    fresh_s, again_s, _ = (float(word) for word in python(lab, "n1", ask).split())
+    assert max(fresh_s, again_s) < 0.03
+    shape(lab, "n0>n1", "n1>n0", delay_s=0.05)
+    _, again_s, pooled_s = (float(word) for word in python(lab, "n1", ask).split())
+    assert 0.1 <= again_s < 0.106, "a connection is made after one round trip"
+    assert 0.1 <= pooled_s < 0.11, "an open connection's question and answer take one, too"
+    lab.perform(JoinLinks(tag="t"))
+    _, again_s, pooled_s = (float(word) for word in python(lab, "n1", ask).split())
+    assert max(again_s, pooled_s) < 0.03
+
+
+def test_one_way_and_one_link_are_meant_exactly(up: Up) -> None:
+    lab = up(plans.bare(3))
+    shape(lab, "n0>n1", delay_s=0.05)
+    assert felt(lab, "n0>n1", "delay", 0.05, delay_s=0.05).value == "as_asked"
+    for way in ("n1>n0", "n0>n2", "n2>n0", "n2>n1", "n1>n2"):
+        assert felt(lab, way, "delay", 0.05).value == "none", way
+
+
+def test_two_tags_hold_at_once_and_one_link_has_one_shape(up: Up) -> None:
+    lab = up(plans.bare(3))
+    shape(lab, "n0>n1", tag="one", delay_s=0.05)
+    shape(lab, "n2>n1", tag="two", delay_s=0.01)
+    with pytest.raises(StepFailed, match="has a shape already, of one"):
+        shape(lab, "n0>n1", tag="three", delay_s=0.02)
+    assert felt(lab, "n0>n1", "delay", 0.05, delay_s=0.05).value == "as_asked"
+    assert felt(lab, "n2>n1", "delay", 0.01, delay_s=0.01).value == "as_asked"
+    lab.perform(JoinLinks(tag="one"))
+    assert felt(lab, "n0>n1", "delay", 0.05).value == "none"
+    assert felt(lab, "n2>n1", "delay", 0.01, delay_s=0.01).value == "as_asked"
+    shape(lab, "n2>n1", tag="two", delay_s=0.05)
+    assert felt(lab, "n2>n1", "delay", 0.05, delay_s=0.05).value == "as_asked", "the same tag again replaces its shape"
+
+
+def test_a_cut_of_a_shaped_link_wins(up: Up) -> None:
+    lab = up(plans.bare(2))
+    shape(lab, "n0>n1", "n1>n0", delay_s=0.005)
+    assert lab.read(ReachQuery(source="n0", destination="n1")).value == "answered"
+    lab.perform(CutLinks(tag="cut", links=(Link(source="n0", destination="n1"),)))
+    assert lab.read(ReachQuery(source="n0", destination="n1")).value == "silent"
+    assert felt(lab, "n0>n1", "delay", 0.005, delay_s=0.005).number is None
+    lab.perform(JoinLinks(tag="cut"))
+    assert felt(lab, "n0>n1", "delay", 0.005, delay_s=0.005).value == "as_asked"
+
+
+def test_a_rebooted_node_comes_back_behind_its_shape(up: Up) -> None:
+    lab = up(plans.bare(2))
+    shape(lab, "n0>n1", "n1>n0", delay_s=0.02)
+    lab.perform(PowerOff(node="n1"))
+    assert felt(lab, "n0>n1", "delay", 0.02).value == "destination_off"
+    lab.perform(PowerOn(node="n1"))
+    assert felt(lab, "n0>n1", "delay", 0.02, delay_s=0.02).value == "as_asked"
+    assert felt(lab, "n1>n0", "delay", 0.02, delay_s=0.02).value == "as_asked"
+    lab.perform(PowerOff(node="n1"))
+    lab.perform(JoinLinks(tag="t"))
+    lab.perform(PowerOn(node="n1"))
+    assert felt(lab, "n0>n1", "delay", 0.02).value == "none"
+
+
+def test_a_node_that_is_off_when_its_link_is_shaped_boots_behind_the_shape(up: Up) -> None:
+    lab = up(plans.bare(2))
+    lab.perform(PowerOff(node="n1"))
+    shape(lab, "n0>n1", delay_s=0.02)
+    lab.perform(PowerOn(node="n1"))
+    assert felt(lab, "n0>n1", "delay", 0.02, delay_s=0.02).value == "as_asked"
+
+
+def relays(lab: NamespaceLab) -> list[int]:
+    return [pid for pid in processes_of(lab.lab_id) if Path(f"/proc/{pid}/comm").read_text().strip() == "chaoskit-relay"]
+
+
+def test_a_relay_that_dies_cuts_its_links_and_the_lab_says_so(up: Up) -> None:
+    lab = up(plans.bare(2))
+    shape(lab, "n0>n1", delay_s=0.005)
+    if not relays(lab):
+        pytest.skip("this kernel shapes links itself")
+    (pid,) = relays(lab)
+    os.kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + 5
+    problems: list[str] = []
+    while not problems and time.monotonic() < deadline:
+        problems = [event.data["message"] for event in lab.events() if event.kind == "problem"]
+        time.sleep(0.05)
+    assert "they are cut until it is healed" in problems[0]
+    assert felt(lab, "n0>n1", "delay", 0.005, delay_s=0.005).value == "other"
+    assert lab.read(ReachQuery(source="n0", destination="n1")).value == "silent"
+    lab.perform(JoinLinks(tag="t"))
+    assert felt(lab, "n0>n1", "delay", 0.005).value == "none"
+    assert not relays(lab)
+
+
+def test_what_is_underway_when_it_heals_still_arrives(up: Up) -> None:
+    lab = up(plans.bare(2))
+    shape(lab, "n0>n1", delay_s=2.0)
+    began = time.monotonic()
+    answer: list[Reading] = []
+    asking = threading.Thread(target=lambda: answer.append(felt(lab, "n0>n1", "loss", 50, delay_s=2.0, probes=200)))
+    asking.start()
+    time.sleep(0.5)
+    lab.perform(JoinLinks(tag="t"))
+    asking.join()
+    assert answer[0].number == 0.0
+    assert time.monotonic() - began < 2.0, "they were sent on at once"
+
+
+def test_scattered_delays_scatter(up: Up) -> None:
+    lab = up(plans.bare(2))
+    shape(lab, "n0>n1", delay_s=0.02, jitter_s=0.01)
+    medians = [felt(lab, "n0>n1", "delay", 0.02, delay_s=0.03, jitter_s=0.01, probes=1).number for _ in range(20)]
+    known = [m for m in medians if m is not None]
+    assert len(known) == 20
+    assert min(known) >= 0.01
+    assert max(known) <= 0.032
+    assert statistics.pstdev(known) > 0.003
