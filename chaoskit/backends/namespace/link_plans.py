@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from hashlib import sha256
 from typing import Any
 
@@ -23,7 +24,7 @@ def shape(plan: LabPlan, step: steps.ShapeLinks) -> dict[str, Any]:
 
 def join(step: steps.JoinLinks) -> dict[str, Any]:
     """What the holder does to undo a cut, a block or a shape."""
-    return {"act": "join", "tag": step.tag, "cut": _netfilter(nft.join(step.tag))}
+    return {"act": "join", "tag": step.tag, "cut": _netfilter(nft.join(step.tag), errno.ENOENT)}
 
 
 def trial() -> dict[str, Any]:
@@ -80,7 +81,7 @@ def _relayed(plan: LabPlan, step: steps.ShapeLinks) -> dict[str, Any]:
         ],
         "sort": _netfilter(nft_sort.marked(step.tag, marks)),
         "unsort": _netfilter(nft_sort.unsorted(step.tag, [*ports])),
-        "remove": [_netfilter(nft_sort.unsorted(step.tag, [end])), _route(rtnl.batch(rtnl.unplug(index)))],
+        "remove": [_netfilter(nft_sort.unsorted(step.tag, [end])), _route(rtnl.batch(rtnl.unplug(index)), errno.ENODEV)],
     }
 
 
@@ -122,9 +123,9 @@ def question(plan: LabPlan, query: facts.LinkQuery) -> dict[str, Any]:
     }
 
 
-def _netfilter(batch: bytes) -> Batch:
-    return {"family": netlink.NETLINK_NETFILTER, "batch": packed(batch)}
+def _netfilter(batch: bytes, *tolerate: int) -> Batch:
+    return {"family": netlink.NETLINK_NETFILTER, "batch": packed(batch), "tolerate": tolerate}
 
 
-def _route(batch: bytes) -> Batch:
-    return {"family": netlink.NETLINK_ROUTE, "batch": packed(batch)}
+def _route(batch: bytes, *tolerate: int) -> Batch:
+    return {"family": netlink.NETLINK_ROUTE, "batch": packed(batch), "tolerate": tolerate}

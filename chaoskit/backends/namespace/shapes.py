@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import json
 import os
 import signal
@@ -79,7 +78,7 @@ class Shapes(Department):
 
     async def _join(self, act: Json) -> Json:
         async with self._turn:
-            _send(act["cut"], tolerate=[errno.ENOENT])
+            _send(act["cut"])
             await self._undo(act["tag"])
         return {}
 
@@ -92,7 +91,7 @@ class Shapes(Department):
         if shaped.relay is not None:
             await self._stopped(shaped.relay)
         for batch in shaped.act["remove"]:
-            _send(batch, tolerate=[errno.ENODEV, errno.ENOENT, errno.EINVAL])
+            _send(batch)
 
     def _attach(self, shaped: _Shaped, only: Node | None = None) -> None:
         """Attach to the ports of the nodes that are there; the others' when they boot."""
@@ -167,5 +166,5 @@ class Shapes(Department):
             await made.ended
 
 
-def _send(batch: Any, tolerate: list[int] | None = None) -> None:
-    transport.send_batch(batch["family"], unpacked(batch["batch"]), tolerate=tolerate or ())
+def _send(batch: Any) -> None:
+    transport.send_batch(batch["family"], unpacked(batch["batch"]), tolerate=batch["tolerate"])
