@@ -115,12 +115,15 @@ def _install(file: str, packages: Sequence[str]) -> int:
     subprocess.run([*MKFS_FILE_SYSTEM, file], check=True, env={"PATH": MKFS_PATH})
     with syscalls.loop_device(file, f"{place}/disks") as device:
         syscalls.mount(device, f"{place}/image", "ext4")
+    written = os.open(f"{place}/image", os.O_RDONLY)  # its path is not seen from the new root
     trees = rootfs.host_trees(Path("/proc/self/mountinfo").read_text(encoding="utf-8"), ())
     lab = Blueprint(directory=place, trees=[{"path": t, "lower": [t]} for t in trees], links=rootfs.root_links())  # type: ignore[typeddict-item]
     node = NodeJson(name="image", volumes=[], services=[])  # type: ignore[typeddict-item]
     _ImageRoot(lab, node, rootless=False).build()
     code = _apt(packages)
-    os.sync()
+    # not sync(): that waits for every file system of the machine, also for one that hangs
+    syscalls.sync_filesystem(f"/proc/self/fd/{written}")
+    os.close(written)
     return code
 
 
