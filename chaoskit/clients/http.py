@@ -89,6 +89,8 @@ class Progress:
     """A byte of the request may have left."""
     answered: bool = False
     """The caller was told what became of it: when that was `fail`, nothing may be sent any more."""
+    send_until_ns: int | None = None
+    """From then on nothing may be sent, whether or not the caller was told already: its event loop may be late."""
     node: str = ""
     user: int = 0
     """Whose cookies went with it."""
@@ -133,6 +135,7 @@ class HttpClient:
             host_limit_s(config, len(hosts), None if asked is None else float(asked)),
             config.deadline_ns / 1e9,
         )
+        self._deadline_ns = config.deadline_ns
         self._pooled = config.client_class == "pooled"
         self._way: Way | None = None
         self._users = self._options.sessions or 1
@@ -149,7 +152,7 @@ class HttpClient:
 
     async def attempt(self, token: str) -> Answer:
         """One GET."""
-        progress = Progress(user=self._turn)
+        progress = Progress(user=self._turn, send_until_ns=time.monotonic_ns() + self._deadline_ns)
         self._turn = (self._turn + 1) % self._users
         try:
             return await self._first_answer(progress)
@@ -304,6 +307,10 @@ async def _note_sent(session: aiohttp.ClientSession, context: SimpleNamespace, p
     context.trace_request_ctx.sent = True
 
 
+def _is_late(progress: Progress) -> bool:
+    return progress.send_until_ns is not None and time.monotonic_ns() >= progress.send_until_ns
+
+
 class SessionsWay:
     """`requests` in threads, a session for each user, one pool of connections for all of them.
 
@@ -332,7 +339,8 @@ class SessionsWay:
     def _get(self, host: Host, progress: Progress, user: int) -> tuple[int, Mapping[str, str], bytes]:
         # In this order, and the reader in the other: either the caller sees `sent`, or this thread sees `answered`.
         progress.sent = True  # a kept connection may take the request at once
-        if progress.answered:
+        if progress.answered or _is_late(progress):
+            progress.sent = False
             raise RequestBroken("timeout", "the deadline came before a thread was free")
         limits = (self._target.connect_limit_s, self._target.deadline_s)
         try:

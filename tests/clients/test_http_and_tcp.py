@@ -3,6 +3,7 @@ import os
 import socket
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 
@@ -144,20 +145,50 @@ def test_fresh_connects_each_time_and_pooled_keeps_its_connection(tmp_path):
 
 
 def test_a_request_that_never_got_a_thread_is_not_sent_afterwards(tmp_path):
-    with ScriptedService() as service:
-        service.stall(2 * DEADLINE_S)
+    holding_s = 6 * DEADLINE_S
+    with ScriptedService("hang") as service:
+        options = {"pool_size": 1}
+        given = config(tmp_path / "s", service.port, client_class="pooled", options=options, deadline_ns=round(holding_s * 1e9))
 
-        async def main() -> list[Answer]:
-            client = open_client(config(tmp_path / "s", service.port, client_class="pooled", options={"pool_size": 1}))
+        async def main() -> tuple[Answer, Answer]:
+            client = open_client(given)
             await client.open()
-            found = await asyncio.gather(*(_attempt(client, number) for number in range(2)))
+            first = asyncio.ensure_future(client.attempt("r1.orders.0.0"))
+            while service.requests == 0:
+                await asyncio.sleep(0.001)
+            # long before the first lets go of the thread, so that a test that wakes up late cannot make it free in time
+            second = await _attempt(client, 1)
+            found = await first, second
             await asyncio.sleep(3 * DEADLINE_S)
             await client.close()
-            return list(found)
+            return found
 
-        found = asyncio.run(main())
-        assert [(a.outcome, a.certainty) for a in found] == [("timeout", "info"), ("timeout", "fail")]
+        first, second = asyncio.run(main())
+        assert (first.outcome, first.certainty) == ("timeout", "info"), first
+        assert (second.outcome, second.certainty) == ("timeout", "fail"), second
         assert service.requests == 1
+
+
+def test_a_request_whose_deadline_is_over_is_not_sent_though_nobody_could_cancel_it(tmp_path):
+    """A thread gets free while the event loop is held up: only the clock can say that it is too late."""
+    with ScriptedService() as service:
+        options = {"pool_size": 1}
+        given = config(tmp_path / "s", service.port, client_class="pooled", options=options, deadline_ns=round(DEADLINE_S * 1e9))
+
+        async def main() -> Answer:
+            client: Any = open_client(given)
+            await client.open()
+            client._way._threads.submit(time.sleep, 2 * DEADLINE_S)
+            asked = asyncio.ensure_future(client.attempt("r1.orders.0.0"))
+            await asyncio.sleep(0)
+            time.sleep(3 * DEADLINE_S)
+            answer = await asked
+            await client.close()
+            return answer
+
+        answer = asyncio.run(main())
+        assert (answer.outcome, answer.certainty) == ("timeout", "fail"), answer
+        assert service.requests == 0
 
 
 @pytest.mark.parametrize(("kind", "operation"), [("http", "get"), ("tcp", "connect")])
