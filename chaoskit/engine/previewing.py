@@ -33,6 +33,7 @@ _USUAL: Mapping[str, Reading] = {
     "exec": Reading(value="", number=0.0),
     "pid_file": Reading(number=0.0),
     "clock": Reading(value="true", number=0.0),
+    "quota": Reading(value="unlimited"),
 }
 """Kind of query -> what it answers in a lab that is well."""
 ITS_SERVICE = "<the service of the lab that it belongs to, if any>"

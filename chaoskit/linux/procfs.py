@@ -64,6 +64,8 @@ class Mount:
     kind: str
     source: str
     options: tuple[str, ...]
+    super_options: tuple[str, ...] = ()
+    """Of the file system; for cgroup v1 they name its controllers."""
 
 
 def mounts(mountinfo: str) -> tuple[Mount, ...]:
@@ -73,7 +75,9 @@ def mounts(mountinfo: str) -> tuple[Mount, ...]:
         left, _, right = line.partition(" - ")
         fields, tail = left.split(), right.split()
         if len(fields) >= 6 and len(tail) >= 2:
-            found.append(Mount(_plain(fields[3]), _plain(fields[4]), tail[0], _plain(tail[1]), tuple(fields[5].split(","))))
+            options = tuple(fields[5].split(","))
+            above = tuple(tail[2].split(",")) if len(tail) > 2 else ()
+            found.append(Mount(_plain(fields[3]), _plain(fields[4]), tail[0], _plain(tail[1]), options, above))
     return tuple(found)
 
 
@@ -117,10 +121,37 @@ def free_id(taken: set[int]) -> int:
     return next(n for n in range(800, 60000) if n not in taken)
 
 
+def limits(text: str) -> dict[str, tuple[str, str]]:
+    """Name -> (soft, hard) of /proc/PID/limits text, as it shows them: a number or "unlimited"."""
+    found: dict[str, tuple[str, str]] = {}
+    for line in text.splitlines()[1:]:
+        fields = line[26:].split()
+        if len(fields) >= 2:
+            found[line[:26].strip()] = (fields[0], fields[1])
+    return found
+
+
+def available_bytes(meminfo: str) -> int:
+    """MemAvailable of /proc/meminfo text: what can be had without swapping. ValueError where the kernel does not say."""
+    match = re.search(r"^MemAvailable:\s*(\d+) kB$", meminfo, re.MULTILINE)
+    if match is None:
+        raise ValueError("the kernel does not say how much memory is available")
+    return int(match.group(1)) * 1024
+
+
 def unified_cgroup(cgroup: str) -> str | None:
     """The path in the cgroup v2 hierarchy of /proc/PID/cgroup text; None where there is none."""
     match = re.search(r"^0::(.*)$", cgroup, re.MULTILINE)
     return match.group(1) if match else None
+
+
+def controller_cgroups(cgroup: str) -> dict[str, str]:
+    """Controller -> the path in its v1 hierarchy, of /proc/PID/cgroup text."""
+    found: dict[str, str] = {}
+    for line in cgroup.splitlines():
+        _, controllers, path = [*line.split(":", 2), "", ""][:3]
+        found.update(dict.fromkeys((name for name in controllers.split(",") if name), path))
+    return found
 
 
 def subordinate_range(text: str, user: str, user_id: int) -> tuple[int, int] | None:

@@ -54,3 +54,8 @@ VOLUME_FAIL = "volume.fail"
 VOLUME_LOSE_UNSYNCED = "volume.lose_unsynced"
 PACKAGES_DEBIAN = "packages.debian"
 USERS_MANY = "users.many"
+QUOTA_CPU = "resource.quota.cpu"
+QUOTA_MEMORY = "resource.quota.memory"
+QUOTA_PIDS = "resource.quota.pids"
+QUOTAS = {"cpu": QUOTA_CPU, "memory": QUOTA_MEMORY, "pids": QUOTA_PIDS}
+"""What a node as a whole may use -> the capability to limit it."""

@@ -39,6 +39,16 @@ class Scene(Protocol):
         """In an order that the run's seed decides."""
 
 
+class ProcessLimit(Record):
+    """A limit of one process, before and in force. -1: none."""
+
+    process: ProcessRef
+    soft: int
+    hard: int
+    lowered: int
+    """The soft limit while the fault holds."""
+
+
 class Facts(Record):
     """What was there before: all that inject, heal and effect may depend on. Survives JSON."""
 
@@ -55,6 +65,12 @@ class Facts(Record):
     """Node -> the file as it was before."""
     changed_files: dict[str, FileState] = {}
     """Node -> the file as the fault makes it."""
+    limits: dict[str, tuple[ProcessLimit, ...]] = {}
+    """Node -> limits of its processes."""
+    quotas: dict[str, float | None] = {}
+    """Node -> what it might use before; None: no limit."""
+    lowered_quotas: dict[str, float] = {}
+    """Node -> what it may use while the fault holds."""
     sides: tuple[tuple[str, ...], ...] = ()
     cut: tuple[Link, ...] = ()
     """Links that are to be cut."""

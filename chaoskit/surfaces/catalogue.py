@@ -43,6 +43,13 @@ _EXAMPLE_FILE = FileState(
     path="", content=base64.b64encode(b"198.18.0.11 db1\n198.18.0.12 db2\n").decode(), mode=0o644, user_id=0, group_id=0
 )
 
+_EXAMPLE_USE = {
+    "limit": Reading(value="1024:524288", number=40),
+    "room": Reading(number=42),
+    "quota": Reading(value="unlimited", number=64),
+}
+"""Kind of query -> what a process or node of the example may use, and uses."""
+
 JSON = click.option("--json", "as_json", is_flag=True, help="The machine's form on stdout, and nothing else there.")
 
 
@@ -66,6 +73,8 @@ class _ExampleScene(PreviewScene):
             return Reading(value="works")
         if isinstance(query, ClockQuery):
             return Reading(value="true")
+        if query.kind in _EXAMPLE_USE:
+            return _EXAMPLE_USE[query.kind]
         process = self._wanted.get("process")
         named = process if isinstance(process, Mapping) else {}
         name = str(named.get("name") or named.get("pattern") or "database")

@@ -35,7 +35,9 @@ from chaoskit.surfaces.schema import experiment_schema, lab_schema, result_schem
 
 HEADER = "<!-- Written by `make docs` from the code; edit the code, not this page. -->\n"
 CAPABILITIES = tuple(sorted(v for k, v in vars(capability).items() if k.isupper() and isinstance(v, str)))
-ROOTLESS_LACKS = frozenset(c for c in CAPABILITIES if c.startswith("volume.") or c == capability.PACKAGES_DEBIAN)
+ROOTLESS_LACKS = frozenset(
+    c for c in CAPABILITIES if c.startswith(("volume.", "resource.quota.")) or c == capability.PACKAGES_DEBIAN
+)
 """What the namespace backend cannot do without root, on any machine: loop devices, and apt. See docs/rootless.md."""
 _BLOCK = re.compile(r"(<!-- generated: (?P<name>[\w.-]+) -->\n).*?(<!-- end of generated -->)", re.DOTALL)
 

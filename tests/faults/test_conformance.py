@@ -105,7 +105,7 @@ def test_needs_cover_the_steps(fault: Fault, lab: SimulatedLab) -> None:
     facts = fault.prepare(scene(lab), ("db1",), "tag")
     needed = {need.capability for need in fault.needs() if need.required}
     for step in fault.inject(facts):
-        assert step.NEEDS in (None, *needed), f"{step.kind} is not covered by needs()"
+        assert step.needed in (None, *needed), f"{step.kind} is not covered by needs()"
     assert all(isinstance(need, Need) and need.why and need.capability in ALL_CAPABILITIES for need in fault.needs())
 
 

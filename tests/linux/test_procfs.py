@@ -75,3 +75,29 @@ def test_the_largest_subordinate_range_counts() -> None:
     assert procfs.subordinate_range(text, "ann", 1000) == (300000, 2000)
     assert procfs.subordinate_range(text, "bob", 5) == (200000, 65536)
     assert procfs.subordinate_range(text, "eve", 5) is None
+
+
+def test_limits_as_the_kernel_shows_them() -> None:
+    text = (
+        "Limit                     Soft Limit           Hard Limit           Units     \n"
+        "Max cpu time              unlimited            unlimited            seconds   \n"
+        "Max open files            1024                 524288               files     \n"
+        "Max realtime timeout      unlimited            unlimited            us        \n"
+    )
+    found = procfs.limits(text)
+    assert found["Max open files"] == ("1024", "524288")
+    assert found["Max cpu time"] == ("unlimited", "unlimited")
+
+
+def test_positions_in_v1_hierarchies() -> None:
+    assert procfs.controller_cgroups("4:cpu,cpuacct:/a:b\n3:name=x:/\n0::/c\n") == {
+        "cpu": "/a:b",
+        "cpuacct": "/a:b",
+        "name=x": "/",
+    }
+
+
+def test_available_memory() -> None:
+    assert procfs.available_bytes("MemTotal: 10 kB\nMemAvailable:    2048 kB\n") == 2 << 20
+    with pytest.raises(ValueError, match="does not say"):
+        procfs.available_bytes("MemTotal: 10 kB\n")

@@ -19,14 +19,14 @@ from chaoskit.model.steps import (
     Step,
 )
 from chaoskit.ports.lab import Agent, Lab, Leftover
-from tests.simulated import activities, clocks, disks, network, nodes
+from tests.simulated import activities, clocks, disks, network, nodes, resources
 from tests.simulated.agents import ProbeAgent, WatcherAgent
 from tests.simulated.clock import FakeClock
 from tests.simulated.cluster import SimulatedCluster
 
-DEEDS = {**activities.DEEDS, **network.DEEDS, **nodes.DEEDS, **disks.DEEDS, **clocks.DEEDS}
+DEEDS = {**activities.DEEDS, **network.DEEDS, **nodes.DEEDS, **disks.DEEDS, **clocks.DEEDS, **resources.DEEDS}
 """Kind of step -> what it does to the cluster."""
-ANSWERS = {**activities.ANSWERS, **network.ANSWERS, **nodes.ANSWERS, **disks.ANSWERS, **clocks.ANSWERS}
+ANSWERS = {**activities.ANSWERS, **network.ANSWERS, **nodes.ANSWERS, **disks.ANSWERS, **clocks.ANSWERS, **resources.ANSWERS}
 """Kind of query -> what it reads off the cluster."""
 ALL_CAPABILITIES = tuple(sorted(v for k, v in vars(capability).items() if k.isupper() and isinstance(v, str)))
 

@@ -18,12 +18,15 @@ from chaoskit.backends.namespace import census, freezer, syscalls, transport
 from chaoskit.backends.namespace.activities import Activities
 from chaoskit.backends.namespace.clocks import Clocks
 from chaoskit.backends.namespace.commands import Commands
+from chaoskit.backends.namespace.controllers import NOTED, LabGroups, own_v1_places
 from chaoskit.backends.namespace.department import Department, Handler
 from chaoskit.backends.namespace.failing_volumes import FailingVolumes
 from chaoskit.backends.namespace.files import Files
+from chaoskit.backends.namespace.limits import Limits
 from chaoskit.backends.namespace.links import Links
 from chaoskit.backends.namespace.node import Node, start_building
 from chaoskit.backends.namespace.processes import Json, Nursery
+from chaoskit.backends.namespace.quotas import Quotas
 from chaoskit.backends.namespace.services import Supervisor
 from chaoskit.backends.namespace.shapes import Shapes
 from chaoskit.backends.namespace.volumes import Volumes
@@ -48,6 +51,8 @@ class LabHost:
         self.events: list[Json] = []
         self.nodes: dict[str, Node] = {}
         self.cgroup: Path | None = None
+        directory = Path(lab["directory"])
+        self.groups = LabGroups(freezer.lab_cgroup_name(directory), own_v1_places(), directory / NOTED)
         self._departments: tuple[Department, ...] = (
             self.activities,
             Commands(self.supervisor, self.node),
@@ -57,6 +62,8 @@ class LabHost:
             Clocks(nursery, self.node),
             self.files,
             self.failing,
+            Limits(nursery, self.node),
+            Quotas(nursery, self.node, lambda: self.groups),
         )
         self._acts: dict[str, Handler] = {
             "power_off": self._power_off,
@@ -89,7 +96,8 @@ class LabHost:
 
     async def build(self, progress: Callable[[str], None]) -> None:
         """Switches, volumes, nodes, services. Refused with evidence where anything fails."""
-        self.cgroup = freezer.make_cgroup(freezer.lab_cgroup_name(Path(self.lab["directory"])))
+        self.cgroup = freezer.make_cgroup(self.groups.name)
+        self.groups.unified = self.cgroup
         transport.send_batch(netlink.NETLINK_ROUTE, unpacked(self.lab["switch"]))
         for plan in self.lab["nodes"]:
             self._add_node(plan)
@@ -109,7 +117,8 @@ class LabHost:
         if self.cgroup is not None:
             group = self.cgroup / plan["name"]
             group.mkdir()
-        node = self.nodes[plan["name"]] = Node(plan, group)
+        node = self.nodes[plan["name"]] = Node(plan, group, limiting=lambda: self.groups.joined(plan["name"]))
+        self.groups.add(node.name, group)
         self._locks[node.name] = asyncio.Lock()
         self.supervisor.add(node)
 
@@ -340,11 +349,11 @@ class LabHost:
                 self.volumes.unmount_all(node.name, [v["name"] for v in node.plan["volumes"]])
             except (Refused, OSError) as error:
                 trouble.append(f"{node.name}: {error}")
-        if self.cgroup is not None:
+        for group in ([self.cgroup] if self.cgroup is not None else []) + self.groups.directories():
             try:
-                freezer.remove_cgroup(self.cgroup)
+                freezer.remove_cgroup(group)
             except OSError as error:
-                trouble.append(f"{self.cgroup}: {error.strerror}")
+                trouble.append(f"{group}: {error.strerror}")
         return trouble
 
 

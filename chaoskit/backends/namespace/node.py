@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
@@ -46,6 +46,8 @@ class Node:
     """"booting" or "powering off" while that goes on."""
     mending: int = 0
     """So many of its volumes are being mounted anew: no service is started again until they are."""
+    limiting: Callable[[], list[Path]] = list
+    """The groups, beside `cgroup`, that each of its processes enters when it starts."""
     already_stopped: set[int] = field(default_factory=set)
     """Processes that were stopped before a freeze by signals: thawing must leave them alone."""
 
@@ -69,8 +71,8 @@ def start_building(lab: Blueprint, node: Node, switch: int, report: int, *, root
     def body() -> int:
         try:
             os.dup2(switch, SWITCH_FD)
-            if node.cgroup is not None:
-                (node.cgroup / "cgroup.procs").write_text("0")
+            for group in ([node.cgroup] if node.cgroup is not None else []) + node.limiting():
+                (group / "cgroup.procs").write_text("0")
             syscalls.unshare(_NAMESPACES)
         except OSError as error:
             os.write(report, f"error {error}\n".encode())
@@ -189,11 +191,11 @@ class Command:
     path: str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def start_in_node(node: Node, command: Command, output: int, *, cgroup: Path | None = None) -> int:
+def start_in_node(node: Node, command: Command, output: int, *, groups: Sequence[Path] = ()) -> int:
     """Start a command in a node; both its outputs go to the descriptor `output`. Its number, in the holder's view.
 
-    The child that enters exits at once, so the command becomes the holder's own child. Without `cgroup` it stays out of the
-    node's, and so runs in a frozen node too. Refused where the namespaces cannot be entered.
+    The child that enters exits at once, so the command becomes the holder's own child. Without `groups` it stays out of the
+    node's cgroups, and so runs in a frozen node too. Refused where the namespaces cannot be entered.
     """
     if not node.init:
         raise Refused(f"{node.name} is off")
@@ -201,8 +203,8 @@ def start_in_node(node: Node, command: Command, output: int, *, cgroup: Path | N
 
     def enter() -> int:
         try:
-            if cgroup is not None:
-                (cgroup / "cgroup.procs").write_text("0")
+            for group in groups:
+                (group / "cgroup.procs").write_text("0")
             null = os.open("/dev/null", os.O_RDWR)
             os.dup2(null, 0)
             os.dup2(output, 1)

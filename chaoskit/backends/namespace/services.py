@@ -97,11 +97,11 @@ class Supervisor(Department):
         if service.pid:
             return
         node, plan = service.node, service.plan
-        cgroup = None
+        groups = node.limiting()
         if node.cgroup is not None:
-            cgroup = node.cgroup / service.name
+            groups = [node.cgroup / service.name, *groups]
             with contextlib.suppress(FileExistsError):
-                cgroup.mkdir()
+                groups[0].mkdir()
         log = os.open(service.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         try:
             env = {
@@ -111,7 +111,7 @@ class Supervisor(Department):
                 "CHAOSKIT_LAB": self._lab["lab_id"],
             }
             command = Command(plan["argv"], plan["user"], env, plan["directory"], self._lab["path"])
-            service.pid = start_in_node(node, command, log, cgroup=cgroup)
+            service.pid = start_in_node(node, command, log, groups=groups)
         finally:
             os.close(log)
         service.started, service.exit_code, service.started_at = True, None, time.monotonic()

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from chaoskit.backends.namespace.controllers import NOTED, noted_groups, own_v1_places
 from chaoskit.backends.namespace.freezer import cgroup_parents, cgroup_prefix, lab_cgroup_name, remove_cgroup
 from chaoskit.backends.namespace.identity import own_environment, start_ticks
 from chaoskit.backends.namespace.volumes import attached_loops
@@ -109,10 +110,15 @@ def labs_in_cgroups() -> list[str]:
     """Lab ids that have a cgroup of ours."""
     prefix = cgroup_prefix(state_directory())
     found = set()
-    for parent in cgroup_parents():
+    for parent in _cgroup_places():
         with contextlib.suppress(OSError):
             found |= {e.name[len(prefix) :] for e in os.scandir(parent) if e.is_dir() and e.name.startswith(prefix)}
     return sorted(name for name in found if not (name.startswith(TRIAL) and _maker_lives(name)))
+
+
+def _cgroup_places() -> list[Path]:
+    """Where labs of ours may have groups, as seen from here. One made elsewhere is noted in its lab's directory."""
+    return list(dict.fromkeys([*cgroup_parents(), *own_v1_places().values()]))
 
 
 def alive(pid: int, ticks: int) -> bool:
@@ -155,7 +161,9 @@ def remnants(files: LabFiles) -> Iterator[str]:
 
 
 def _cgroups(files: LabFiles) -> list[Path]:
-    return [group for parent in cgroup_parents() if (group := parent / lab_cgroup_name(files.directory)).is_dir()]
+    seen_from_here = [parent / lab_cgroup_name(files.directory) for parent in _cgroup_places()]
+    noted = [group for group in noted_groups(files.directory / NOTED) if group.name == lab_cgroup_name(files.directory)]
+    return [group for group in dict.fromkeys([*seen_from_here, *noted]) if group.is_dir()]
 
 
 def kill_processes(lab_id: str) -> list[str]:

@@ -36,6 +36,7 @@ _EVERYTHING = (
     names.VOLUME_FAIL,
     names.PACKAGES_DEBIAN,
     names.USERS_MANY,
+    *names.QUOTAS.values(),
 )
 _NETWORK = {
     names.NETWORK_CUT: "nftables' bridge family: {why}; load nf_tables_bridge (CONFIG_NF_TABLES_BRIDGE) in the kernel",
@@ -81,6 +82,7 @@ def take_survey(backend: str, lab: LabSpec) -> Survey:
         _volume(names.VOLUME_LOSE_UNSYNCED, answers.get("volume"), root),
         _volume(names.VOLUME_FAIL, answers.get("volume_fail"), root),
         _packages(root),
+        *(_quota(name, answers[name], root) for name in names.QUOTAS.values()),
     )
     return Survey(backend=backend, mode=mode, capabilities=(*found, _users(answers["users"])))
 
@@ -157,6 +159,12 @@ def _volume(name: str, why: str | None, root: bool) -> Capability:
     if not root:
         return Capability(name=name, present=False, reason="loop devices need root: volumes are plain directories here")
     return Capability(name=name, present=not why, reason=f"ext4 on a loop device: {why}" if why else "")
+
+
+def _quota(name: str, why: str, root: bool) -> Capability:
+    if not root:
+        return Capability(name=name, present=False, reason="cgroups that limit a whole node need root")
+    return Capability(name=name, present=not why, reason=why)
 
 
 def _packages(root: bool) -> Capability:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from chaoskit.backends.namespace import freezer, identity, shifted_vdso, syscalls, transport
+from chaoskit.backends.namespace.controllers import CONTROLLERS, LabGroups, own_v1_places
 from chaoskit.backends.namespace.processes import forked
 from chaoskit.backends.namespace.relay import Relay
 from chaoskit.backends.namespace.state import TRIAL
@@ -39,6 +40,8 @@ def main() -> None:
         "cgroup": lambda: _cgroup(Path(directory)),
         "clock": _clock,
     }
+    for controller in CONTROLLERS:
+        trials[f"resource.quota.{controller}"] = partial(_quota, Path(directory), controller)
     for name, act in request["network"].items():
         trials[name] = partial(_namespaces, request["wires"], act)
     if os.geteuid() == 0:
@@ -138,6 +141,30 @@ def _clock() -> None:
     finally:
         os.kill(pid, 9)
         os.waitpid(pid, 0)
+
+
+def _quota(directory: Path, controller: str) -> None:
+    """A process of our own is put into a group of our own and limited."""
+    name = f"{freezer.cgroup_prefix(directory)}{TRIAL}{controller}-{os.getpid()}"
+    unified = freezer.make_cgroup(name)
+    with tempfile.TemporaryDirectory(prefix="trial-", dir=directory) as scratch:
+        groups = LabGroups(name, own_v1_places(), Path(scratch, "noted"))
+        groups.unified = unified
+        node = unified / "node" if unified is not None else None
+        if node is not None:
+            node.mkdir()
+        sleeper = forked(_sleep)
+        try:
+            groups.add("node", node)
+            group = groups.take("node", node, controller, lambda: (sleeper,))
+            group.set_limit(0.5 if controller == "cpu" else 1 << 30 if controller == "memory" else 100)
+            if group.limit() is None:
+                raise Refused(f"the kernel forgot the limit of {controller} that {group.path} was given")
+        finally:
+            os.kill(sleeper, 9)
+            os.waitpid(sleeper, 0)
+            for made in ([unified] if unified is not None else []) + groups.directories():
+                _remove_soon(made)
 
 
 def _sleep() -> int:

@@ -9,17 +9,20 @@ from chaoskit.model.facts.network import CarrierQuery, DroppedQuery, LossQuery, 
 from chaoskit.model.facts.nodes import ExecQuery, NodeStateQuery, PidFileQuery, ProcessesQuery, ProcessStateQuery, ServiceQuery
 from chaoskit.model.facts.queries import QUERY, Query
 from chaoskit.model.facts.reading import Check, ProcessInfo, Reading
+from chaoskit.model.facts.resources import BeyondQuery, LimitQuery, QuotaQuery, RoomQuery
 from chaoskit.model.facts.shaping import LinkQuery
 
 __all__ = [
     "QUERY",
     "ActivityQuery",
+    "BeyondQuery",
     "CarrierQuery",
     "Check",
     "ClockQuery",
     "DroppedQuery",
     "ExecQuery",
     "FileQuery",
+    "LimitQuery",
     "LinkQuery",
     "LossQuery",
     "NodeStateQuery",
@@ -28,8 +31,10 @@ __all__ = [
     "ProcessStateQuery",
     "ProcessesQuery",
     "Query",
+    "QuotaQuery",
     "ReachQuery",
     "Reading",
+    "RoomQuery",
     "ServiceQuery",
     "VolumeQuery",
 ]

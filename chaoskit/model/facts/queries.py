@@ -11,6 +11,7 @@ from chaoskit.model.facts.clocks import ClockQuery
 from chaoskit.model.facts.disks import FileQuery, VolumeQuery
 from chaoskit.model.facts.network import CarrierQuery, DroppedQuery, LossQuery, ReachQuery
 from chaoskit.model.facts.nodes import ExecQuery, NodeStateQuery, PidFileQuery, ProcessesQuery, ProcessStateQuery, ServiceQuery
+from chaoskit.model.facts.resources import BeyondQuery, LimitQuery, QuotaQuery, RoomQuery
 from chaoskit.model.facts.shaping import LinkQuery
 
 Query = Annotated[
@@ -28,7 +29,11 @@ Query = Annotated[
     | ClockQuery
     | ExecQuery
     | FileQuery
-    | VolumeQuery,
+    | VolumeQuery
+    | LimitQuery
+    | RoomQuery
+    | QuotaQuery
+    | BeyondQuery,
     Field(discriminator="kind"),
 ]
 QUERY: TypeAdapter[Query] = TypeAdapter(Query)

@@ -17,6 +17,7 @@ from chaoskit.model.steps.disks import FailVolume, RemoveFile, RestoreVolume, Wr
 from chaoskit.model.steps.network import BlockPorts, CutLinks, JoinLinks, SetLink
 from chaoskit.model.steps.nodes import Exec, Freeze, PowerOff, PowerOn, Signal, StartService, StopService, Thaw
 from chaoskit.model.steps.record import Link, ProcessRef, StepRecord
+from chaoskit.model.steps.resources import SetLimit, SetQuota
 from chaoskit.model.steps.shaping import LinkShape, ShapeLinks
 
 Step = Annotated[
@@ -38,7 +39,9 @@ Step = Annotated[
     | FailVolume
     | RemoveFile
     | RestoreVolume
-    | WriteFile,
+    | WriteFile
+    | SetLimit
+    | SetQuota,
     Field(discriminator="kind"),
 ]
 
@@ -75,7 +78,9 @@ __all__ = [
     "ProcessRef",
     "RemoveFile",
     "RestoreVolume",
+    "SetLimit",
     "SetLink",
+    "SetQuota",
     "ShapeLinks",
     "ShiftClock",
     "Signal",

@@ -14,6 +14,11 @@ class StepRecord(Record):
     NEEDS: ClassVar[str | None] = None
     """The capability without which no backend can perform it; None: any lab can."""
 
+    @property
+    def needed(self) -> str | None:
+        """The capability that exactly this step needs."""
+        return self.NEEDS
+
     @abstractmethod
     def words(self) -> str:
         """One line for plans and dry runs: what it does, and to what."""
