@@ -30,7 +30,7 @@ def hit_of(action: str, nodes: Sequence[str], steps: Iterable[Step]) -> Hit:
         if isinstance(node, str):
             acted_on.add(node)
         ports |= {*getattr(step, "tcp", ()), *getattr(step, "udp", ())}
-        if isinstance(step, CutLinks) and step.share_percent >= 100:
+        if isinstance(step, CutLinks):
             cuts |= {(link.source, link.destination) for link in step.links}
     return Hit(action, frozenset(acted_on), frozenset(ports), frozenset(cuts))
 

@@ -28,7 +28,7 @@ _USUAL: Mapping[str, Reading] = {
     "process_state": Reading(value="running"),
     "reach": Reading(value="answered"),
     "carrier": Reading(value="up"),
-    "loss": Reading(value="none", number=0.0),
+    "link": Reading(value="none", number=0.0),
     "dropped": Reading(number=0.0),
     "exec": Reading(value="", number=0.0),
     "pid_file": Reading(number=0.0),

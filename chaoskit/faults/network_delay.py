@@ -54,5 +54,10 @@ class NetworkDelay(LinkFault):
     def doses(self) -> tuple[Dose, ...]:
         median_s = self.shape().median_s
         scatter = f", {self.distribution} jitter {self.jitter}" if self.jitter else ""
-        query = {"aspect": "delay", "expected": median_s, "jitter_s": float(self.jitter), "probes": _PROBES}
+        query: dict[str, str | int | float] = {
+            "aspect": "delay",
+            "expected": median_s,
+            "jitter_s": float(self.jitter),
+            "probes": _PROBES,
+        }
         return (Dose(query=query, words=f"{self.delay} later{scatter}"),)

@@ -1,22 +1,22 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from chaoskit.model.capability import NETWORK_CUT, NETWORK_LOSS, Need
-from chaoskit.model.experiment import Selector
-from chaoskit.model.facts import Check, LossQuery
-from chaoskit.model.steps import CutLinks, JoinLinks, Link, Step
-from chaoskit.ports.fault import Facts, Fault, Scene
+from chaoskit.model.steps import LinkShape
+from chaoskit.ports.link_fault import Dose, LinkFault
+
+_PROBES = 1000
+_PROBES_OF_BURSTS = 3000
 
 
-class NetworkLoss(Fault):
-    """Lose a random share of a node's frames, in both directions or one.
+class NetworkLoss(LinkFault):
+    """Lose a share of the frames between a node and its peers, each by itself or in bursts, each way or one way.
 
-    Each frame is lost or not by itself, on the lab's switch; losses in bursts are not there yet. The dose is measured: probes
-    are sent and the answers counted, and a share that is not the one asked for does not verify.
+    Bursts follow a Gilbert chain: a link is good or bad, a bad one loses everything, and how long it stays bad is a matter of
+    chance. The dose is measured: frames are sent and the missing ones counted, the lengths of the gaps as well where bursts
+    were asked for, and a share or length that is not the one asked for, as far as chance allows to tell, does not verify.
     """
 
     NAME = "network.loss"
@@ -31,59 +31,31 @@ class NetworkLoss(Fault):
 
     percent: Annotated[float, Field(ge=1, le=90)]
     """Share of the frames that is lost, each way, in percent."""
-    direction: Literal["both", "in", "out"] = "both"
-    """`in`: frames to the target; `out`: frames from it."""
-    peers: Selector | None = None
-    """Only between the target and these nodes; everybody when left out."""
-    network: str | None = None
-    """One network of the lab; all of them when left out."""
+    burst: Annotated[float, Field(ge=2, le=100)] | None = None
+    """Frames lost in a row, on average; when left out, each frame is lost or not by itself."""
 
-    def needs(self) -> tuple[Need, ...]:
-        return (
-            Need(capability=NETWORK_CUT, why="to drop frames on the lab's switch"),
-            Need(capability=NETWORK_LOSS, why="to drop them by chance"),
-        )
-
-    def claims(self, nodes: Sequence[str]) -> tuple[str, ...]:
-        return tuple(f"links:{node}" for node in nodes)
-
-    def prepare(self, scene: Scene, nodes: Sequence[str], tag: str) -> Facts:
-        facts = super().prepare(scene, nodes, tag)
-        if self.peers is None:
-            return facts
-        peers = scene.resolve(self.peers)
-        shared = {node: tuple(p for p in facts.shared.get(node, ()) if p in peers) for node in nodes}
-        return facts.model_copy(update={"shared": shared})
-
-    def _pairs(self, facts: Facts) -> list[tuple[str, str]]:
-        return sorted({(node, peer) for node in facts.nodes for peer in facts.shared.get(node, ())})
-
-    def inject(self, facts: Facts) -> tuple[Step, ...]:
-        directed: set[tuple[str, str]] = set()
-        for node, peer in self._pairs(facts):
-            if self.direction != "in":
-                directed.add((node, peer))
-            if self.direction != "out":
-                directed.add((peer, node))
-        links = tuple(Link(source=a, destination=b) for a, b in sorted(directed))
-        return (CutLinks(tag=facts.tag, links=links, network=self.network, share_percent=self.percent),)
-
-    def heal(self, facts: Facts) -> tuple[Step, ...]:
-        return (JoinLinks(tag=facts.tag),)
-
-    def effect(self, facts: Facts) -> tuple[Check, ...]:
-        passes = 1 - self.percent / 100
-        pairs = self._pairs(facts)
-        checks = []
-        for node, peer in pairs:
-            # a question and its answer cross the link once each way; between two targets both ways are always lossy
-            both = self.direction == "both" or (peer, node) in pairs
-            query = LossQuery(
-                source=peer,
-                destination=node,
-                network=self.network,
-                expected_percent=100 * (1 - passes**2 if both else 1 - passes),
+    @model_validator(mode="after")
+    def _possible(self) -> NetworkLoss:
+        if self.burst and self.percent / 100 / (1 - self.percent / 100) > self.burst:
+            raise ValueError(
+                f"{self.percent:g} % lost in bursts of {self.burst:g} would leave less than a frame between two bursts"
             )
-            means = f"{query.expected_percent:.3g} % of what {peer} asks {node} stays without an answer"
-            checks.append(Check(query=query, in_force=("as_asked",), healed=("none",), means=means))
-        return tuple(checks)
+        return self
+
+    def shape(self) -> LinkShape:
+        return LinkShape(loss_percent=self.percent, burst_frames=self.burst or 0)
+
+    def doses(self) -> tuple[Dose, ...]:
+        if not self.burst:
+            query: dict[str, str | int | float] = {"aspect": "loss", "expected": self.percent, "probes": _PROBES}
+            return (Dose(query=query, words=f"{self.percent:g} % of the frames are lost"),)
+        common: dict[str, str | int | float] = {"burst_frames": self.burst, "probes": _PROBES_OF_BURSTS}
+        return (
+            Dose(
+                query={"aspect": "loss", "expected": self.percent, **common}, words=f"{self.percent:g} % of the frames are lost"
+            ),
+            Dose(
+                query={"aspect": "burst", "expected": self.burst, "loss_percent": self.percent, **common},
+                words=f"{self.burst:g} frames are lost in a row, on average",
+            ),
+        )

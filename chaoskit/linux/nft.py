@@ -34,12 +34,12 @@ def table_name(tag: str) -> str:
     return f"ck_{readable}_{sha256(tag.encode()).hexdigest()[:12]}"
 
 
-def cut(tag: str, pairs: Iterable[PortPair], share_percent: float = 100.0) -> bytes:
+def cut(tag: str, pairs: Iterable[PortPair]) -> bytes:
     """One transaction: drop, and count, every frame from the first port of a pair to the second.
 
     It replaces a cut of the same tag (the table is added, deleted and added within the transaction).
     """
-    rules = [[*between(*pair), *_by_chance(share_percent), *_counted_drop()] for pair in pairs]
+    rules = [[*between(*pair), *_counted_drop()] for pair in pairs]
     return _replaced(table_name(tag), _HOOK_FORWARD, rules)
 
 
@@ -120,28 +120,6 @@ def _counted(expression: Any) -> int:
     if expression.get_attr("NFTA_EXPR_NAME") != "counter":
         return 0
     return int(expression.get_attr("NFTA_EXPR_DATA").get_attr("NFTA_COUNTER_PACKETS"))
-
-
-_CHANCES = 1_000_000
-
-
-def _by_chance(share_percent: float) -> list[nf.Expression]:
-    if share_percent >= 100:
-        return []
-    return [
-        nf.expression("numgen", [("NFTA_NG_DREG", 1), ("NFTA_NG_MODULUS", _CHANCES), ("NFTA_NG_TYPE", 1), ("NFTA_NG_OFFSET", 0)]),
-        nf.expression(  # the number is the machine's, comparing is bytewise
-            "byteorder",
-            [
-                ("NFTA_BYTEORDER_SREG", 1),
-                ("NFTA_BYTEORDER_DREG", 1),
-                ("NFTA_BYTEORDER_OP", 1),
-                ("NFTA_BYTEORDER_LEN", 4),
-                ("NFTA_BYTEORDER_SIZE", 4),
-            ],
-        ),
-        nf.compared(nf.LESS, round(share_percent / 100 * _CHANCES).to_bytes(4, "big")),
-    ]
 
 
 _REJECT_TCP_RESET, _REJECT_ICMPX = 1, 2

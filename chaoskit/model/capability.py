@@ -40,7 +40,6 @@ class Survey(Record):
 
 NETWORK_CUT = "network.cut"
 NETWORK_LINK = "network.link"
-NETWORK_LOSS = "network.loss"
 NETWORK_PORTS = "network.ports"
 NETWORK_REJECT = "network.reject"
 NETWORK_SHAPE = "network.shape"

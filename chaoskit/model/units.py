@@ -124,6 +124,29 @@ class Rate(_Quantity):
         return f"{float(self):.10g}/s"
 
 
+class BitRate(_Quantity):
+    """How much passes a line, in bits per second."""
+
+    UNITS = {"bit/s": 1.0, "kbit/s": 1e3, "Mbit/s": 1e6, "Gbit/s": 1e9}
+    EXAMPLE = "10Mbit/s"
+    WHAT = "bit rate"
+
+    @classmethod
+    def parse(cls, value: object) -> Self:
+        if isinstance(value, cls):
+            return value
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kMG]?bit/s)\s*", value) if isinstance(value, str) else None
+        if match is None:
+            raise ValueError(f"a bit rate needs its unit ({', '.join(cls.UNITS)}): write {cls.EXAMPLE}")
+        return cls(float(match.group(1)) * cls.UNITS[match.group(2)])
+
+    def __str__(self) -> str:
+        for unit in ("Gbit/s", "Mbit/s", "kbit/s"):
+            if float(self) >= self.UNITS[unit]:
+                return f"{float(self) / self.UNITS[unit]:.10g}{unit}"
+        return f"{float(self):.15g}bit/s"
+
+
 class Fraction(_Quantity):
     """A share between 0 and 1, written as a percentage."""
 

@@ -102,7 +102,7 @@ def test_losses_in_bursts_wander_further() -> None:
     ("number", "verdict"), [(1.0, "other"), (4.4, "as_asked"), (5.2, "as_asked"), (12, "other"), (0, "none")]
 )
 def test_bursts_are_longer_than_chance_makes_them(number: float, verdict: str) -> None:
-    assert judged("burst", 5, number) == verdict
+    assert judged("burst", 5, number, loss_percent=20) == verdict
 
 
 @pytest.mark.parametrize(("number", "verdict"), [(1.05e6, "as_asked"), (0.6e6, "as_asked"), (1.2e6, "other"), (2e8, "none")])

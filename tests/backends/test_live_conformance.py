@@ -133,6 +133,11 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
         "network.port_block",
         {"action": "reject", "direction": "both", "udp_ports": [53], "peers": {"node": "n1"}},
     ),
+    "network.delay (scattered, one way, one peer)": (
+        "network.delay",
+        {"delay": "20ms", "jitter": "10ms", "distribution": "pareto", "direction": "out", "peers": {"node": "n1"}},
+    ),
+    "network.loss (in bursts)": ("network.loss", {"burst": 5}),
 }
 """Beside the faults' own examples: what is done in another way."""
 

@@ -189,3 +189,182 @@ def test_scattered_delays_scatter(up: Up) -> None:
     assert min(known) >= 0.01
     assert max(known) <= 0.032
     assert statistics.pstdev(known) > 0.003
+
+
+RECEIVE = """
+import socket, sys, time
+listening = socket.create_server(("", 5001))
+listening.settimeout(20)
+made, _ = listening.accept()
+made.settimeout({patience})
+room, got, began = bytearray(1 << 20), 0, time.monotonic()
+try:
+    while n := made.recv_into(room):
+        got += n
+except TimeoutError:
+    pass
+print(got, time.monotonic() - began)
+"""
+SEND = """
+import socket, time
+deadline = time.monotonic() + 10
+while True:
+    try:
+        made = socket.create_connection(({address!r}, 5001), 5)
+        break
+    except ConnectionRefusedError:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+made.settimeout({patience})
+end = time.monotonic() + {seconds}
+try:
+    while time.monotonic() < end:
+        made.send(bytes({chunk}))
+except TimeoutError:
+    pass
+made.close()
+"""
+
+
+def stream(lab: NamespaceLab, seconds: float, chunk: int = 1 << 18, patience: float = 10.0) -> float:
+    """Mbit/s of one TCP stream from n0 to n1."""
+    heard: list[str] = []
+    hearing = threading.Thread(target=lambda: heard.append(python(lab, "n1", RECEIVE.format(patience=patience))))
+    hearing.start()
+    python(lab, "n0", SEND.format(address=address(lab, "n1"), seconds=seconds, chunk=chunk, patience=patience))
+    hearing.join()
+    got, lasted = heard[0].split()
+    return int(got) * 8e-6 / float(lasted)
+
+
+def test_a_stream_lives_under_delay(up: Up) -> None:
+    lab = up(plans.bare(2))
+    shape(lab, "n0>n1", "n1>n0", delay_s=0.01)
+    assert stream(lab, 2.0) > 50
+    assert not [event for event in lab.events() if event.kind == "problem"]
+
+
+def test_a_stream_keeps_to_the_rate(up: Up) -> None:
+    lab = up(plans.bare(2))
+    shape(lab, "n0>n1", rate_bits_per_s=8e6, queue_bytes=100_000)
+    assert 4 < stream(lab, 3.0) < 8.4
+
+
+def test_a_black_hole_swallows_a_stream_and_not_its_connection(up: Up) -> None:
+    lab = up(plans.bare(2))
+    shape(lab, "n0>n1", largest_bytes=1400)
+    assert stream(lab, 1.0, chunk=1 << 18, patience=1.0) == 0, "it was accepted, and then nothing came"
+    lab.perform(JoinLinks(tag="t"))
+    shape(lab, "n0>n1", largest_bytes=1499)
+    assert stream(lab, 0.5, patience=1.0) == 0
+    lab.perform(JoinLinks(tag="t"))
+    assert stream(lab, 0.5) > 10
+
+
+BAD_CHECKSUMS = """
+for line in open("/proc/net/snmp"):
+    if line.startswith("Tcp:"):
+        values = line.split()
+print(values[-1])
+"""
+
+
+def test_corrupt_packets_are_noticed_by_tcp_and_its_bytes_stay_right(up: Up) -> None:
+    lab = up(plans.bare(2))
+    before = int(python(lab, "n1", BAD_CHECKSUMS))
+    shape(lab, "n0>n1", corrupt_percent=5)
+    assert stream(lab, 2.0, chunk=10_000) > 0.01
+    assert int(python(lab, "n1", BAD_CHECKSUMS)) > before
+
+
+HEAR = """
+import socket, time
+made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x88B6))
+made.bind(("eth0", 0x88B6))
+made.settimeout(0.2)
+open("/tmp/hears", "w")
+end, heard = time.monotonic() + 2.0, 0
+while time.monotonic() < end:
+    try:
+        heard += made.recv(2048)[:6] == bytes.fromhex({mac!r})
+    except TimeoutError:
+        pass
+print(heard)
+"""
+SPEAK = """
+import socket
+made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+made.bind(("eth0", 0))
+for _ in range({count}):
+    made.send(bytes.fromhex({to!r}) + bytes.fromhex({mac!r}) + (0x88B6).to_bytes(2, "big") + bytes(60))
+"""
+
+
+def hear(lab: NamespaceLab, node: str, mac: str, heard: dict[str, str]) -> None:
+    heard[node] = python(lab, node, HEAR.format(mac=mac))
+
+
+def test_frames_follow_an_address_that_moves(up: Up) -> None:
+    lab = up(plans.bare(3))
+    shape(lab, "n0>n1", "n0>n2", delay_s=0.1)
+    moving, asker = "02aabbccddee", "02aabbccdd01"
+    for owner, other in (("n1", "n2"), ("n2", "n1")):
+        python(lab, owner, SPEAK.format(to="ff" * 6, mac=moving, count=1))  # as a gratuitous ARP does
+        heard: dict[str, str] = {}
+        ears = [threading.Thread(target=hear, args=(lab, node, moving, heard)) for node in (owner, other)]
+        for ear in ears:
+            ear.start()
+        time.sleep(1.0)
+        python(lab, "n0", SPEAK.format(to=moving, mac=asker, count=20))
+        for ear in ears:
+            ear.join()
+        assert {node: int(count) for node, count in heard.items()} == {owner: 20, other: 0}
+
+
+PING6 = """
+import os, socket, struct, time
+made = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.getprotobyname("ipv6-icmp"))
+made.settimeout(3)
+scope = socket.if_nametoindex("eth0")
+for number in range(2):
+    began = time.monotonic()
+    made.sendto(struct.pack("!BBHHH", 128, 0, 0, 77, number), ("ff02::1", 0, 0, scope))
+    while True:
+        data, sender = made.recvfrom(2048)
+        if data[0] == 129 and sender[0].split("%")[0] != {own!r} and struct.unpack("!H", data[6:8])[0] == number:
+            break
+    print(time.monotonic() - began)
+"""
+OWN6 = """
+for line in open("/proc/net/if_inet6"):
+    words = line.split()
+    if words[-1] == "eth0":
+        import ipaddress
+        print(ipaddress.ip_address(int(words[0], 16)))
+"""
+ARP = """
+import socket, struct, time
+made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0806))
+made.bind(("eth0", 0x0806))
+made.settimeout(3)
+mac = made.getsockname()[4]
+began = time.monotonic()
+ask = struct.pack("!HHBBH6s4s6s4s", 1, 0x0800, 6, 4, 1, mac, socket.inet_aton({own!r}), bytes(6), socket.inet_aton({asked!r}))
+made.send(b"\\xff" * 6 + mac + bytes([8, 6]) + ask)
+while made.recv(2048)[20:22] != bytes([0, 2]):
+    pass
+print(time.monotonic() - began)
+"""
+
+
+def test_arp_and_ipv6_are_delayed_alike(up: Up) -> None:
+    lab = up(plans.bare(2))
+    shape(lab, "n0>n1", "n1>n0", delay_s=0.05)
+    took_s = float(python(lab, "n0", ARP.format(own=address(lab, "n0"), asked=address(lab, "n1"))))
+    assert 0.1 <= took_s < 0.12
+    time.sleep(3)  # an address of its own is tentative at first
+    own = python(lab, "n0", OWN6).strip()
+    if not own:
+        pytest.skip("this kernel has no IPv6")
+    took = [float(word) for word in python(lab, "n0", PING6.format(own=own)).split()]
+    assert 0.1 <= took[1] < 0.13, "a multicast question, and an answer to one"

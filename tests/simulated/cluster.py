@@ -14,7 +14,7 @@ from chaoskit.model.steps import BlockPorts, Link, ShapeLinks
 
 SERVICE_PID = 100
 _STEPS_CHANGE = frozenset(
-    ("off", "frozen", "cuts", "shares", "blocks", "shaped", "unplugged", "stopped", "volumes", "touched", "marks"),
+    ("off", "frozen", "cuts", "blocks", "shaped", "unplugged", "stopped", "volumes", "touched", "marks"),
 )
 
 
@@ -32,10 +32,9 @@ class SimulatedCluster:
     off: set[str] = field(default_factory=set)
     frozen: set[str] = field(default_factory=set)
     cuts: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
-    shares: dict[str, float] = field(default_factory=dict)
-    """Tag of a cut -> percent of the frames it drops; less than 100 slows the service, which is not simulated."""
     blocks: dict[str, BlockPorts] = field(default_factory=dict)
     shaped: dict[str, ShapeLinks] = field(default_factory=dict)
+    """Slows the service, which is not simulated."""
     unplugged: set[str] = field(default_factory=set)
     """Nodes without carrier."""
     stopped: set[tuple[str, int]] = field(default_factory=set)
@@ -64,16 +63,7 @@ class SimulatedCluster:
         return {**changed, "running": [bool(self.pid(member)) for member in self.members], "file": self.file("db1", "/etc/hosts")}
 
     def is_cut(self, source: str, destination: str) -> bool:
-        cut = (links for tag, links in self.cuts.items() if self.shares.get(tag, 100.0) >= 100)
-        return any((source, destination) in links for links in cut)
-
-    def lost_share(self, source: str, destination: str) -> float:
-        """Of questions and their answers, without chance: 0 to 1."""
-        passes = 1.0
-        for way in ((source, destination), (destination, source)):
-            for tag, links in self.cuts.items():
-                passes *= 1 - self.shares.get(tag, 100.0) / 100 if way in links else 1
-        return 1 - passes
+        return any((source, destination) in links for links in self.cuts.values())
 
     def reaches(self, source: str, destination: str) -> bool:
         """A frame there and a reply back."""

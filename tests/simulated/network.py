@@ -9,7 +9,6 @@ from chaoskit.model.facts import (
     CarrierQuery,
     DroppedQuery,
     LinkQuery,
-    LossQuery,
     ReachQuery,
     Reading,
 )
@@ -26,13 +25,11 @@ from tests.simulated.cluster import SimulatedCluster
 
 
 def cut(c: SimulatedCluster, step: CutLinks) -> None:
-    c.shares[step.tag] = step.share_percent
     c.cuts[step.tag] = {(link.source, link.destination) for link in step.links}
 
 
 def join(c: SimulatedCluster, step: JoinLinks) -> None:
     c.cuts.pop(step.tag, None)
-    c.shares.pop(step.tag, None)
     c.blocks.pop(step.tag, None)
     c.shaped.pop(step.tag, None)
 
@@ -56,11 +53,6 @@ def reach(c: SimulatedCluster, query: ReachQuery) -> Reading:
         lost = c.is_cut(query.source, query.destination) or {query.source, query.destination} & (c.off | c.unplugged)
         return Reading(value="silent" if lost else "answered")
     return Reading(value=c.probed(query.source, query.destination, query.tcp_port))
-
-
-def loss(c: SimulatedCluster, query: LossQuery) -> Reading:
-    lost = round(query.probes * c.lost_share(query.source, query.destination))
-    return Reading(value=query.judged(lost), number=100 * lost / query.probes)
 
 
 def link(c: SimulatedCluster, query: LinkQuery) -> Reading:
@@ -98,7 +90,6 @@ DEEDS: dict[str, Callable[[SimulatedCluster, Any], None]] = {
 }
 ANSWERS: dict[str, Callable[[SimulatedCluster, Any], Reading]] = {
     "reach": reach,
-    "loss": loss,
     "link": link,
     "carrier": carrier,
     "dropped": dropped,

@@ -120,7 +120,7 @@ def act(plan: LabPlan, step: steps.Step) -> dict[str, Any]:
     match step:
         case steps.CutLinks():
             pairs = shaping.cut_pairs(plan, step)
-            return shaping.netfilter(nft.cut(step.tag, pairs, step.share_percent))
+            return shaping.netfilter(nft.cut(step.tag, pairs))
         case steps.JoinLinks():
             return link_plans.join(step)
         case steps.ShapeLinks():
@@ -146,7 +146,7 @@ def question(plan: LabPlan, query: facts.Query) -> dict[str, Any]:
                 return shaping.one_way(plan, query)
             asked = {"kind": "reach", "node": query.source, "address": address, "device": device}
             return {**asked, "timeout_s": query.timeout_s}
-        case facts.CarrierQuery() | facts.LossQuery():
+        case facts.CarrierQuery():
             return shaping.question(plan, query)
         case facts.LinkQuery():
             return link_plans.question(plan, query)

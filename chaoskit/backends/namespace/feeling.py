@@ -29,6 +29,7 @@ _SO_RCVBUFFORCE, _SO_TIMESTAMPNS = 33, 35
 _BUFFER_BYTES = 8 << 20
 _BETWEEN_TIMED_S = 0.002
 _AT_ONCE, _BETWEEN_S = 25, 0.001
+_ALL_AT_ONCE = 500
 _LATE_S = 0.1
 _RATE_FRAMES, _RATE_SECONDS = 20, 0.4
 _SIZE_REPEATS = 5
@@ -71,17 +72,20 @@ async def felt(source: Node, destination: Node, query: Json) -> Json:
         ear.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         loop.add_reader(ear, _listen, ear, token, addresses[6:], arrivals)
         try:
-            for number, size in enumerate(train.sizes):
-                head = _HEADER.pack(token, number, time.time_ns())
-                body = head + bytes(max(_SMALLEST_BYTES, size) - _HEADER.size - _CHECK_BYTES)
-                frame = addresses + _ETHERTYPE.to_bytes(2, "big") + body + zlib.crc32(body).to_bytes(_CHECK_BYTES, "big")
-                await _sent(mouth, frame)
-                if number % train.at_once == train.at_once - 1:
-                    await asyncio.sleep(train.pause_s)
+            for begin in range(0, len(train.sizes), train.at_once):
+                numbers = range(begin, min(begin + train.at_once, len(train.sizes)))
+                for frame in [_frame(addresses, token, number, train.sizes[number]) for number in numbers]:
+                    await _sent(mouth, frame)
+                await asyncio.sleep(train.pause_s)
             await _waited(arrivals, len(train.sizes), query["delay_s"] + _LATE_S)
         finally:
             loop.remove_reader(ear)
     return {"felt": figure(query["aspect"], len(train.sizes), arrivals), "sent": len(train.sizes)}
+
+
+def _frame(addresses: bytes, token: bytes, number: int, size_bytes: int) -> bytes:
+    body = _HEADER.pack(token, number, time.time_ns()) + bytes(size_bytes - _HEADER.size - _CHECK_BYTES)
+    return addresses + _ETHERTYPE.to_bytes(2, "big") + body + zlib.crc32(body).to_bytes(_CHECK_BYTES, "big")
 
 
 async def _sent(mouth: socket.socket, frame: bytes) -> None:
@@ -111,10 +115,10 @@ def _train(query: Json) -> _Train:
             per_frame = query["expected"] * _RATE_SECONDS / 8 / _RATE_FRAMES
             size = int(min(_LARGEST_BYTES, max(_SMALLEST_BYTES, per_frame)))
             count = int(min(query["probes"], max(_RATE_FRAMES, query["expected"] * _RATE_SECONDS / 8 / size)))
-            return _Train([size] * count, _AT_ONCE, 0.0)
+            return _Train([size] * count, _ALL_AT_ONCE, 0.0)
         case "size":
             wanted = int(query["expected"])
-            sizes = sorted({_SMALLEST_BYTES, wanted, min(wanted + 1, _LARGEST_BYTES), _LARGEST_BYTES})
+            sizes = sorted({_SMALLEST_BYTES, wanted, wanted + 1, _LARGEST_BYTES})
             return _Train([size for size in sizes for _ in range(_SIZE_REPEATS)], _AT_ONCE, _BETWEEN_S)
         case _:
             return _Train([_SMALLEST_BYTES] * query["probes"], _AT_ONCE, _BETWEEN_S)

@@ -14,7 +14,7 @@ from chaoskit.backends.namespace.state import LabFiles, processes_of, wait_until
 from chaoskit.backends.namespace.wire import Refused, unpacked
 from chaoskit.linux import nft
 from chaoskit.model.errors import LabGone, LabUnavailable, StepFailed
-from chaoskit.model.facts import DroppedQuery, ExecQuery, LinkQuery, LossQuery, ProcessInfo, Query, Reading
+from chaoskit.model.facts import DroppedQuery, ExecQuery, LinkQuery, ProcessInfo, Query, Reading
 from chaoskit.model.files import FileState
 from chaoskit.model.history import Event
 from chaoskit.model.lab import LabPlan
@@ -63,9 +63,6 @@ class NamespaceLab:
         answer = self._ask({"op": "ask", "query": asked}, within_s=within_s)
         if isinstance(query, DroppedQuery):
             return Reading(number=nft.dropped(query.tag, unpacked(answer["dump"])), at_ns=answer["at_ns"])
-        if isinstance(query, LossQuery) and "lost" in answer:
-            lost = answer["lost"]
-            return Reading(value=query.judged(lost), number=100 * lost / query.probes, at_ns=answer["at_ns"])
         if isinstance(query, LinkQuery) and "felt" in answer:
             return Reading(value=query.judged(answer["felt"]), number=answer["felt"], at_ns=answer["at_ns"])
         if isinstance(query, ExecQuery):

@@ -6,25 +6,20 @@ Runs in the holder's loop. Standard library only.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import fcntl
-import os
 import socket
 import struct
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 from chaoskit.backends.namespace import asking, feeling, transport
 from chaoskit.backends.namespace.department import Department, Handler, Json
-from chaoskit.backends.namespace.node import Node, packet_socket, stream_socket
+from chaoskit.backends.namespace.node import Node, stream_socket
 from chaoskit.backends.namespace.wire import packed, unpacked
 from chaoskit.linux import netlink
 
 _SIOCGIFFLAGS = 0x8913
 _IFF_UP = 0x1
-_ETH_P_ARP = 0x0806
-_BURST, _BETWEEN_BURSTS_S, _LAST_ANSWERS_S = 25, 0.001, 0.1
 _IFF_RUNNING = 0x40
 
 
@@ -43,7 +38,6 @@ class Links(Department):
             "carrier": self._carrier,
             "connect": self._connect,
             "reach": self._reach,
-            "loss": self._loss,
             "one_way": self._one_way,
             "link": self._felt,
         }
@@ -76,10 +70,6 @@ class Links(Department):
         way = (source.init, query["device"]), (destination.init, query["their_device"])
         return {"value": await asking.arrives(*way, query["mac"], query["timeout_s"])}
 
-    async def _loss(self, query: Json) -> Json:
-        node = self._find(query["node"])
-        return await loss(node, query) if node.init else {"value": "source_off"}
-
     async def _felt(self, query: Json) -> Json:
         return await feeling.felt(self._find(query["source"]), self._find(query["destination"]), query)
 
@@ -100,25 +90,6 @@ async def connect(node: Node, address: str, port: int, timeout_s: float) -> str:
                 return "unreachable"
             raise
     return "answered"
-
-
-async def loss(node: Node, query: Mapping[str, Any]) -> dict[str, Any]:
-    """How many of so many ARP probes stay without an answer. They teach neither kernel an address, and nothing is resolved."""
-    own, asked = b"\x02\xc6" + os.urandom(4), socket.inet_aton(query["address"])
-    question = struct.pack("!HHBBH6s4s6s4s", 1, 0x0800, 6, 4, 1, own, bytes(4), bytes(6), asked)
-    frame = bytes.fromhex(query["mac"].replace(":", "")) + own + struct.pack("!H", _ETH_P_ARP) + question
-    answered = 0
-    with packet_socket(node.init, query["device"], _ETH_P_ARP) as probe:
-        for number in range(query["probes"] + 1):
-            if number < query["probes"]:
-                probe.send(frame)
-            last = number == query["probes"]
-            if last or number % _BURST == 0:
-                await asyncio.sleep(_LAST_ANSWERS_S if last else _BETWEEN_BURSTS_S)
-                with contextlib.suppress(BlockingIOError):
-                    while got := probe.recv(2048):
-                        answered += got[:6] == own and got[20:22] == b"\x00\x02" and got[28:32] == asked
-    return {"lost": query["probes"] - answered}
 
 
 def carrier(node: Node, devices: list[str]) -> str:

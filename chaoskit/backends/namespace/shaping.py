@@ -13,7 +13,6 @@ from chaoskit.model import facts, steps
 from chaoskit.model.lab import InterfacePlan, LabPlan
 
 NetworkStep = steps.SetLink | steps.BlockPorts
-NetworkQuery = facts.CarrierQuery | facts.LossQuery
 
 
 def act(plan: LabPlan, step: NetworkStep) -> dict[str, Any]:
@@ -30,10 +29,8 @@ def netfilter(batch: bytes, tolerate: Sequence[int] = ()) -> dict[str, Any]:
     return {"act": "netlink", "family": netlink.NETLINK_NETFILTER, "batch": packed(batch), "tolerate": list(tolerate)}
 
 
-def question(plan: LabPlan, query: NetworkQuery) -> dict[str, Any]:
+def question(plan: LabPlan, query: facts.CarrierQuery) -> dict[str, Any]:
     """What the holder is asked for a query. Refused where it names what the lab does not have."""
-    if isinstance(query, facts.LossQuery):
-        return _loss(plan, query)
     devices = [interface.device for _, interface in interfaces(plan, query.node, query.network)]
     return {"kind": "carrier", "node": query.node, "devices": devices}
 
@@ -47,15 +44,8 @@ def trials() -> dict[str, dict[str, Any]]:
         names.NETWORK_CUT: {"family": netlink.NETLINK_NETFILTER, "batch": packed(nft.cut("trial", [pair]))},
         names.NETWORK_PORTS: {"family": netlink.NETLINK_NETFILTER, "batch": packed(nft.block("trial", [pair], [1], [1]))},
         names.NETWORK_REJECT: {"family": netlink.NETLINK_NETFILTER, "batch": packed(nft.reject("trial", [mac], [1], [1]))},
-        names.NETWORK_LOSS: {"family": netlink.NETLINK_NETFILTER, "batch": packed(nft.cut("trial", [pair], 50.0))},
         names.NETWORK_LINK: {"family": netlink.NETLINK_ROUTE, "batch": packed(rtnl.batch(rtnl.set_port(switch, up=False)))},
     }
-
-
-def _loss(plan: LabPlan, query: facts.LossQuery) -> dict[str, Any]:
-    device, there = _meeting(plan, query)
-    place = {"address": there.address, "mac": there.mac, "device": device}
-    return {"kind": "loss", "node": query.source, "probes": query.probes, **place}
 
 
 def one_way(plan: LabPlan, query: facts.ReachQuery) -> dict[str, Any]:
@@ -65,7 +55,7 @@ def one_way(plan: LabPlan, query: facts.ReachQuery) -> dict[str, Any]:
     return {"kind": "one_way", "node": query.source, "timeout_s": query.timeout_s, **place}
 
 
-def _meeting(plan: LabPlan, query: facts.LossQuery | facts.ReachQuery) -> tuple[str, InterfacePlan]:
+def _meeting(plan: LabPlan, query: facts.ReachQuery) -> tuple[str, InterfacePlan]:
     """The source's device and the destination's interface on a network that both share."""
     devices = {interface.network: interface.device for _, interface in interfaces(plan, query.source, query.network)}
     there = [i for _, i in interfaces(plan, query.destination, query.network) if i.network in devices]

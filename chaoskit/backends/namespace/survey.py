@@ -22,7 +22,6 @@ _WITHIN_S = 20.0
 _EVERYTHING = (
     names.NETWORK_CUT,
     names.NETWORK_LINK,
-    names.NETWORK_LOSS,
     names.NETWORK_PORTS,
     names.NETWORK_REJECT,
     names.NETWORK_SHAPE,
@@ -40,7 +39,6 @@ _EVERYTHING = (
 )
 _NETWORK = {
     names.NETWORK_CUT: "nftables' bridge family: {why}; load nf_tables_bridge (CONFIG_NF_TABLES_BRIDGE) in the kernel",
-    names.NETWORK_LOSS: "nftables' random numbers in the bridge family: {why}",
     names.NETWORK_LINK: "taking a link down: {why}",
     names.NETWORK_PORTS: "nftables' payload match in the bridge family: {why}",
     names.NETWORK_REJECT: "nftables' reject in the bridge family: {why}; load nft_reject_bridge (CONFIG_NF_REJECT_BRIDGE)",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from chaoskit.model.facts.activities import ActivityQuery
 from chaoskit.model.facts.clocks import ClockQuery
 from chaoskit.model.facts.disks import FileQuery, VolumeQuery
-from chaoskit.model.facts.network import CarrierQuery, DroppedQuery, LossQuery, ReachQuery
+from chaoskit.model.facts.network import CarrierQuery, DroppedQuery, ReachQuery
 from chaoskit.model.facts.nodes import ExecQuery, NodeStateQuery, PidFileQuery, ProcessesQuery, ProcessStateQuery, ServiceQuery
 from chaoskit.model.facts.queries import QUERY, Query
 from chaoskit.model.facts.reading import Check, ProcessInfo, Reading
@@ -24,7 +24,6 @@ __all__ = [
     "FileQuery",
     "LimitQuery",
     "LinkQuery",
-    "LossQuery",
     "NodeStateQuery",
     "PidFileQuery",
     "ProcessInfo",

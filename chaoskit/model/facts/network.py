@@ -33,29 +33,6 @@ class CarrierQuery(Record):
     """One network of the lab, or None for all that the node is on."""
 
 
-class LossQuery(Record):
-    """Send many probes over a network that both nodes share, and count the answers.
-
-    -> reading number: lost of a hundred; value: "none" | "as_asked" (within four standard deviations of what is expected of so
-    many probes) | "other" | "source_off".
-    """
-
-    kind: Literal["loss"] = "loss"
-    source: str
-    destination: str
-    network: str | None = None
-    expected_percent: float
-    """Of questions and answers together."""
-    probes: int = 1000
-
-    def judged(self, lost: int) -> str:
-        if not lost:
-            return "none"
-        share = self.expected_percent / 100
-        deviation = (self.probes * share * (1 - share)) ** 0.5
-        return "as_asked" if abs(lost - self.probes * share) <= 4 * deviation else "other"
-
-
 class DroppedQuery(Record):
     """-> reading number: frames dropped so far by the cut of this tag; 0 where there is no such cut."""
 

@@ -9,7 +9,7 @@ from pydantic import Field, TypeAdapter
 from chaoskit.model.facts.activities import ActivityQuery
 from chaoskit.model.facts.clocks import ClockQuery
 from chaoskit.model.facts.disks import FileQuery, VolumeQuery
-from chaoskit.model.facts.network import CarrierQuery, DroppedQuery, LossQuery, ReachQuery
+from chaoskit.model.facts.network import CarrierQuery, DroppedQuery, ReachQuery
 from chaoskit.model.facts.nodes import ExecQuery, NodeStateQuery, PidFileQuery, ProcessesQuery, ProcessStateQuery, ServiceQuery
 from chaoskit.model.facts.resources import BeyondQuery, LimitQuery, QuotaQuery, RoomQuery
 from chaoskit.model.facts.shaping import LinkQuery
@@ -19,7 +19,6 @@ Query = Annotated[
     | ReachQuery
     | CarrierQuery
     | LinkQuery
-    | LossQuery
     | DroppedQuery
     | NodeStateQuery
     | ProcessesQuery

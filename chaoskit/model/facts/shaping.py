@@ -49,6 +49,8 @@ class LinkQuery(Record):
     """How long a frame may be under way, at most: so long the last ones are waited for."""
     burst_frames: float = 0.0
     """Losses that come in bursts wander further from the asked share."""
+    loss_percent: float = 0.0
+    """Of the aspect `burst`: how many bursts are to be expected."""
     probes: int = Field(default=1000, ge=1, le=10_000)
 
     @property
@@ -86,7 +88,7 @@ class LinkQuery(Record):
 
     def _judged_burst(self, number: float) -> str:
         """Bursts are geometric; other traffic between two probes ends one early, in a probe's eyes."""
-        bursts = max(1.0, self.probes * 0.1 / self.expected)
+        bursts = max(1.0, self.probes * self.loss_percent / 100 / self.expected)
         deviation = (self.expected * (self.expected - 1) / bursts) ** 0.5
         low, high = self.expected * _BURST_BELOW - _DEVIATIONS * deviation, self.expected + _DEVIATIONS * deviation
         return "as_asked" if max(1.2, low) <= number <= high else "other"

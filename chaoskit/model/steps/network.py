@@ -19,12 +19,9 @@ class CutLinks(StepRecord):
     links: tuple[Link, ...]
     network: str | None = None
     """One network of the lab, or None for all that the two nodes share."""
-    share_percent: float = 100.0
-    """Drop each frame with this probability. Less than 100 needs the capability `network.loss`."""
 
     def words(self) -> str:
-        share = "every frame" if self.share_percent >= 100 else f"{self.share_percent:g} % of the frames, by chance,"
-        return f"drop {share} {links_words(self.links)}{on_network(self.network)}"
+        return f"drop every frame {links_words(self.links)}{on_network(self.network)}"
 
 
 class JoinLinks(StepRecord):
