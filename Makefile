@@ -38,6 +38,7 @@ check: install
 	$(BIN)/pytest -n 2 -m "not lab and not root and not patroni and not slow" -q
 
 test: check
+	@sh tests/install_packages.sh
 	$(BIN)/pytest -m "lab or root or patroni or slow" -q
 
 format: install
@@ -56,8 +57,9 @@ sample: install
 bench: install
 	for bench in tests/benchmarks/bench_*.py; do $(BIN)/python $$bench || exit 1; done
 
-lock:
-	$(BIN)/pip-compile --quiet --extra dev --extra patroni --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-links \
+lock: install
+	@test -x $(BIN)/pip-compile || $(BIN)/python -m pip install --quiet --disable-pip-version-check pip-tools
+	$(BIN)/pip-compile --quiet --extra dev --extra patroni --extra redis --extra mysql --extra dns --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-links \
 	  --no-emit-trusted-host --no-header --strip-extras -o requirements.lock pyproject.toml requirements-build.in
 
 clean:

@@ -28,6 +28,7 @@ from chaoskit.engine.yaml_source import read_document
 from chaoskit.model.errors import InputError, Problem
 from chaoskit.model.experiment import Experiment
 from chaoskit.model.plan import SourceFile
+from chaoskit.ports.client import ClientType
 from chaoskit.ports.fault import Fault
 
 _ROUNDS = 30
@@ -59,6 +60,8 @@ class Loaded:
     """The name of each action of `method`."""
     overrides: dict[str, Any] = field(default_factory=dict)
     document: Document | None = None
+    client_types: dict[str, type[ClientType]] = field(default_factory=dict)
+    """Client -> its type."""
 
 
 class _Problems:
@@ -126,6 +129,7 @@ def load(path: Path, overrides: Sequence[str] = (), registry: Registry | None = 
         actions=action_names(experiment.method),
         overrides=laid,
         document=document,
+        client_types={name: installed.load("clients", spec.type) for name, spec in experiment.clients.items()},
     )
 
 

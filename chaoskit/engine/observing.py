@@ -85,6 +85,7 @@ class Observation:
             nodes = self._plan.lab.resolve_names((spec.target,))
         virtual = lab.virtual_addresses.get(spec.endpoint or "") if spec.target is None else None
         members = tuple((node, lab.address(node)) for node in nodes)
+        inside = self._lab.inside()
         return ClientConfig(
             client=name,
             type=spec.type,
@@ -107,6 +108,8 @@ class Observation:
             slo_ns=None if spec.slo is None else spec.slo.ns,
             spool=str(self._run.spool / f"{self._trial}-{name}.sqlite"),
             seed=self._plan.trials[self._trial].seed,
+            inside="" if inside is None else str(inside),
+            directory=str(Path(self._plan.experiment_source.path).resolve().parent),
         )
 
     def forget_secrets(self) -> None:

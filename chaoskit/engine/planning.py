@@ -17,6 +17,7 @@ from chaoskit.engine.refusing import refusals
 from chaoskit.model.capability import PACKAGES_DEBIAN, Need, Survey
 from chaoskit.model.errors import CapabilityMissing, InputError
 from chaoskit.model.plan import Plan, PlannedAction, TrialPlan
+from chaoskit.ports.client import missing_drivers
 
 SHORT_BASELINE_S = 30.0
 
@@ -70,15 +71,28 @@ def check_lab(lab: LoadedLab, survey: Survey) -> None:
 
 
 def check_capabilities(loaded: Loaded, survey: Survey) -> None:
-    """CapabilityMissing, naming all that the lab and the faults need and this machine or backend lacks."""
+    """CapabilityMissing, naming all that the lab, the faults and the clients need and this machine or backend lacks."""
     wanted = [_Wanted(fault.NAME, need) for fault in loaded.faults for need in fault.needs()]
-    _raise_missing([*_lab_lacks(loaded.lab, survey), *_lacks(wanted, survey)], survey)
+    _raise_missing([*_lab_lacks(loaded.lab, survey), *_lacks(wanted, survey), *_clients_lack(loaded)], survey)
 
 
 def _lab_lacks(lab: LoadedLab, survey: Survey) -> list[str]:
     name = lab.file.spec.name
     missing = [f"{m.reason} (the lab {name} needs it)" for m in lab.rendered.missing]
     return missing + _lacks([_Wanted(f"the lab {name}", need) for need in lab_needs(lab)], survey)
+
+
+def _clients_lack(loaded: Loaded) -> list[str]:
+    """Drivers are extras: better missed now than in a probe that was to measure."""
+    lacking: dict[str, list[str]] = {}
+    for name, kind in loaded.client_types.items():
+        for what in missing_drivers(kind):
+            lacking.setdefault(what, []).append(name)
+    return [f"{what} ({_clients_need(names)})" for what, names in lacking.items()]
+
+
+def _clients_need(names: Sequence[str]) -> str:
+    return f"the client {names[0]} needs it" if len(names) == 1 else f"the clients {', '.join(names)} need it"
 
 
 def _lacks(wanted: Iterable[_Wanted], survey: Survey) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import Any, ClassVar, Protocol
 
 from pydantic import Field
@@ -63,6 +64,10 @@ class ClientConfig(Record):
     spool: str
     """The SQLite file to write."""
     seed: int = 0
+    inside: str = ""
+    """The directory of Lab.inside(); empty where nodes have no way in."""
+    directory: str = ""
+    """The folder of the experiment's file."""
 
 
 class ClientType(Protocol):
@@ -81,6 +86,7 @@ class ClientType(Protocol):
     """Keys of the experiment's client beyond the common ones."""
     EndpointOptions: ClassVar[type[Record]]
     """Keys of the lab's endpoint beyond the common ones."""
+    # A type whose driver is an extra also has DRIVER: ClassVar[Mapping[str, str]], importable module -> the extra that brings it.
 
     async def open(self) -> None:
         """Prepare (a table, a pool). Raises where the service cannot be used."""
@@ -99,6 +105,16 @@ class ClientType(Protocol):
         """That node's own content, asked directly."""
 
     async def close(self) -> None: ...
+
+
+def missing_drivers(kind: type[ClientType]) -> tuple[str, ...]:
+    """What a client type cannot work without and is not installed, each with the way to get it."""
+    wanted: Mapping[str, str] = getattr(kind, "DRIVER", {})
+    return tuple(
+        f"the Python module {module!r} is not installed; pip install 'chaoskit[{extra}]'"
+        for module, extra in wanted.items()
+        if find_spec(module) is None
+    )
 
 
 class ClientStatus(Record):

@@ -55,8 +55,8 @@ class Lab(Protocol):
         """
 
     def inside(self) -> Path | None:
-        """A directory with one file a node, which holds the process number (in the view of a process that was spawned with
-        node None) whose network namespace is the node's; empty while the node is off. None where there is no such way in."""
+        """A directory with one file a node, which holds the process number (in the view of every process that was spawned) whose
+        namespaces are the node's; empty while the node is off. None where there is no such way in."""
 
     def events(self) -> Sequence[Event]:
         """What happened by itself since the last call (a service exited, was restarted); never blocks."""

@@ -12,7 +12,7 @@ from chaoskit.model.capability import NETWORK_CUT, NODE_POWER
 from chaoskit.model.errors import CapabilityMissing, InputError
 from chaoskit.model.plan import Plan
 from chaoskit.model.steps import CutLinks, JoinLinks, PowerOff, PowerOn
-from tests.engine.toy import EXPERIMENT, LAB, ToyRegistry, survey, written
+from tests.engine.toy import EXPERIMENT, LAB, Sql, ToyRegistry, survey, written
 
 
 def loaded(folder: Path, experiment: str = EXPERIMENT, lab: str = LAB) -> Loaded:
@@ -88,6 +88,17 @@ def test_a_lab_is_checked_by_itself(tmp_path: Path) -> None:
     check_lab(loaded(tmp_path).lab, survey())
     with pytest.raises(CapabilityMissing):
         check_lab(loaded(tmp_path, lab=LAB + "image: {apt: [haproxy]}\n").lab, survey())
+
+
+def test_a_driver_that_is_not_installed_is_missed_before_anything_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Sql, "DRIVER", {"no_such_driver": "toysql"}, raising=False)
+    with pytest.raises(CapabilityMissing) as caught:
+        plan(loaded(tmp_path), survey(), seed=1)
+    text = str(caught.value)
+    assert "the Python module 'no_such_driver' is not installed; pip install 'chaoskit[toysql]'" in text
+    assert "the clients orders, readers need it" in text
+    monkeypatch.setattr(Sql, "DRIVER", {"json": "toysql"}, raising=False)
+    assert plan(loaded(tmp_path), survey(), seed=1)
 
 
 def test_an_optional_need_becomes_a_note(tmp_path: Path) -> None:

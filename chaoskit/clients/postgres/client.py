@@ -76,6 +76,7 @@ class PostgresClient:
     }
     CLASSES: ClassVar[tuple[str, ...]] = ("fresh", "pooled", "direct")
     LEDGER: ClassVar[frozenset[str]] = frozenset({"append"})
+    DRIVER: ClassVar[dict[str, str]] = {"psycopg": "postgres", "psycopg_pool": "postgres"}
     Options: ClassVar[type[Record]] = PostgresOptions
     EndpointOptions: ClassVar[type[Record]] = PostgresEndpointOptions
 

@@ -1,0 +1,5 @@
+"""The Redis client type."""
+
+from chaoskit.clients.redis.client import RedisClient
+
+__all__ = ["RedisClient"]
