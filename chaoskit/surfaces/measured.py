@@ -144,7 +144,7 @@ def _two_leaders(trial: MeasuredTrial) -> str:
     if trial.two_leaders_s is None:
         return "unknown"
     low, high = trial.two_leaders_s
-    return f"{_time(low)} to {_time(high)}" if low > 0 else "none seen"
+    return f"{_time(low)} to {_time(high)}" if low > 0 else f"none seen, or shorter than {_time(high)}"
 
 
 _COLUMNS: Sequence[tuple[str, Callable[[MeasuredTrial], bool], Callable[[MeasuredTrial], str]]] = (

@@ -119,6 +119,9 @@ def test_measured_trials_are_never_more_than_they_are(tmp_path: Path) -> None:
     assert "| Availability | Two leaders at once | Verdicts |" in made
     assert "Lost of acknowledged" not in made, "no trial kept a ledger"
     assert "| no valid figure | orders 50.00 % | 11.50 s to 11.70 s | failed | root |" in made
+    entry["trials"] = [more | {"two_leaders_s": [0.0, 17.0]}]
+    (lab / "measured.json").write_text(json.dumps([entry]), encoding="utf-8")
+    assert "| none seen, or shorter than 17.00 s |" in measured.blocks(tmp_path)["measured.patroni"]
     (lab / "measured.json").unlink()
     assert "not measured yet" in measured.blocks(tmp_path)["measured.patroni"]
 
