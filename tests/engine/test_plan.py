@@ -156,3 +156,114 @@ def test_a_count_is_drawn_by_the_seed(tmp_path: Path) -> None:
     previews = {plan(found, survey(), seed).trials[0].actions[0].inject_preview for seed in range(20)}
     assert len(previews) == 3
     assert plan(found, survey(), 0).trials[0].actions[0].candidates == ("db1", "db2", "db3")
+
+
+def shown(folder: Path, *actions: str, head: str = "") -> list[tuple[str, str | float | None, tuple[str, ...]]]:
+    """Each planned action: name, when, candidates."""
+    made = plan(loaded(folder, method(*actions, head=head)), survey(), seed=1)
+    return [
+        (a.name, a.at_s if a.at_s is not None else a.action.during or a.action.after, a.candidates)
+        for a in made.trials[0].actions
+    ]
+
+
+def test_repetitions_are_planned_one_by_one(tmp_path: Path) -> None:
+    assert shown(tmp_path, "inject: power, target: {node: db1}, at: 5s, for: 2s, times: 3, every: 10s") == [
+        ("power", 5.0, ("db1",)), ("power-2", 15.0, ("db1",)), ("power-3", 25.0, ("db1",)),
+    ]  # fmt: skip
+    waiting = "inject: power, target: {node: db1}, when: {role: primary, held_by: nobody}, for: 2s, times: 2"
+    assert [(n, w) for n, w, _ in shown(tmp_path, waiting + ", every: 10s")] == [("power", None), ("power-2", "power")]
+    made = plan(loaded(tmp_path, method(waiting)), survey(), seed=1).trials[0].actions
+    assert [(a.name, a.action.during, a.action.when is not None) for a in made] == [
+        ("power", None, True), ("power-2", "power", True),
+    ]  # fmt: skip
+
+
+def test_staggered_nodes_are_planned_one_by_one_where_they_are_known(tmp_path: Path) -> None:
+    assert shown(tmp_path, "inject: power, target: {group: db}, at: 5s, for: 2s, stagger: 3s") == [
+        ("power", 5.0, ("db1",)), ("power-2", 8.0, ("db2",)), ("power-3", 11.0, ("db3",)),
+    ]  # fmt: skip
+    made = plan(
+        loaded(tmp_path, method("inject: power, target: {role: replica}, at: 5s, for: 2s, stagger: 3s")), survey(), seed=1
+    )
+    assert [(a.name, a.action.stagger) for a in made.trials[0].actions] == [("power", 3.0)]
+
+
+def test_a_repetition_never_takes_the_name_of_another_action(tmp_path: Path) -> None:
+    actions = (
+        "inject: power, target: {node: db1}, for: 1s, times: 2, every: 5s",
+        "inject: power, target: {node: db2}, at: 20s, for: 1s",
+    )
+    assert [(n, c) for n, _, c in shown(tmp_path, *actions)] == [
+        ("power", ("db1",)),
+        ("power-3", ("db1",)),
+        ("power-2", ("db2",)),
+    ]
+
+
+def test_a_repetition_that_would_meet_itself_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="power-2 and power may be in force together and would both hold power:db1"):
+        shown(tmp_path, "inject: power, target: {node: db1}, for: 9s, times: 2, every: 5s")
+
+
+@pytest.mark.parametrize(
+    ("radius", "actions", "why"),
+    [
+        ("max-targets: 1", ("inject: power, target: {group: db}, for: 2s",), "3 nodes under fault at once (db1, db2, db3)"),
+        ("max-targets: 1", ("inject: power, target: {group: db, count: 2}, for: 2s",), "takes 2 nodes, and max-targets is 1"),
+        (
+            "max-targets: 1",
+            ("inject: power, target: {node: db1}, for: 9s", "inject: power, target: {node: db2}, at: 5s, for: 2s"),
+            "power-2, with power would have 2 nodes under fault at once (db1, db2), and max-targets is 1",
+        ),
+        (
+            "max-targets: 1",
+            ("inject: power, target: {node: db1}, for: 9s", "inject: power, target: {not_of: power}, during: power, for: 2s"),
+            "power-2, with power would have 4 nodes",
+        ),
+        ("protected: {nodes: db2}", ("inject: power, target: {node: db2}, for: 2s",), "would hit db2, which is protected"),
+        (
+            "protected: {nodes: db2}",
+            ("inject: power, target: {group: db, count: 1}, for: 2s",),
+            "may draw db2, which is protected",
+        ),
+        ("protected: {groups: db}", ("inject: power, target: {node: db2}, for: 2s",), "is protected with its group db"),
+        ("protected: {roles: primary}", ("inject: power, target: {role: primary}, for: 2s",), "targets the role primary"),
+        (
+            "protected: {nodes: db2}",
+            (
+                "inject: cut, target: {nodes: [db1, db3]}, with: {side: {node: db2}}, for: 9s",
+                "inject: cut, target: {node: app}, with: {side: {node: db2}}, at: 2s, for: 2s",
+            ),
+            "cut-2 would cut db2 off from every other node",
+        ),
+    ],
+)
+def test_a_blast_radius_is_kept_by_the_plan(tmp_path: Path, radius: str, actions: tuple[str, ...], why: str) -> None:
+    for place in ("experiment", "lab"):
+        block = f"blast-radius: {{{radius}}}\n"
+        made = method(*actions, head=block if place == "experiment" else "")
+        with pytest.raises(InputError) as caught:
+            plan(loaded(tmp_path, made, LAB + (block if place == "lab" else "")), survey(), seed=1)
+        (problem,) = caught.value.problems
+        assert why in problem.message
+        assert problem.line is not None
+
+
+def test_what_keeps_the_blast_radius_is_planned(tmp_path: Path) -> None:
+    head = "blast-radius: {max-targets: 1, protected: {nodes: db3, groups: app, ports: [22]}}\n"
+    one_by_one = (
+        "inject: power, target: {node: db1}, for: 9s",
+        "inject: power, target: {node: db2}, after: power, for: 2s",
+        "inject: cut, target: {of: power}, with: {side: {node: db2}}, after: power-2, for: 2s",
+    )
+    assert [c for _, _, c in shown(tmp_path, *one_by_one, head=head)][:2] == [("db1",), ("db2",)]
+
+
+def test_the_target_of_an_earlier_action_is_shown(tmp_path: Path) -> None:
+    actions = (
+        "inject: power, name: first, target: {node: db1}, for: 9s",
+        "inject: power, target: {group: db, not_of: first}, during: first, for: 2s",
+    )
+    second = plan(loaded(tmp_path, method(*actions)), survey(), seed=1).trials[0].actions[1]
+    assert second.inject_preview == (PowerOff(node="db2", silent=True), PowerOff(node="db3", silent=True))

@@ -35,6 +35,7 @@ class ProbeAgent:
         self._streak_ns: int | None = None
         self._last_ok_ns: int | None = None
         self._recent: list[tuple[int, bool]] = []
+        self._ok = 0
         self._reads: list[tuple[object, ...]] = []
         self._read_backs: list[tuple[object, ...]] = []
 
@@ -45,7 +46,7 @@ class ProbeAgent:
             self._next_ns += c.interval_ns // c.probes
         self._recent = [(t, ok) for t, ok in self._recent if t >= now_ns - 5_000_000_000]
         status = {
-            "client": self.name, "t_ns": now_ns, "attempts": len(self._rows), "ok": 0, "phase": self._phase,
+            "client": self.name, "t_ns": now_ns, "attempts": len(self._rows), "ok": self._ok, "phase": self._phase,
             "streak_since_ns": self._streak_ns, "last_ok_ns": self._last_ok_ns,
             "window": [len(self._recent), sum(ok for _, ok in self._recent)],
         }  # fmt: skip
@@ -62,6 +63,7 @@ class ProbeAgent:
         self._streak_ns = (self._streak_ns or t_ns) if ok else None
         self._last_ok_ns = t_ns if ok else self._last_ok_ns
         self._recent.append((t_ns, ok))
+        self._ok += ok
         self._rows.append(
             (c.trial, c.client, seq % c.probes, c.client_class, c.operation, c.vantage, c.target, seq, token,
              t_ns, t_ns + 50_000, t_ns + 500_000 if ok else None, end_ns if ok else None, end_ns,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from chaoskit.engine.expanding import expanded, is_by_clock
+from chaoskit.engine.registry import Registry
 from chaoskit.model.experiment import Experiment
 from chaoskit.model.lab import HttpCheck, InterfacePlan, LabPlan, LabSpec, NodePlan, ReadySpec
 from chaoskit.model.plan import Plan, PlannedAction, SourceFile, TrialPlan
@@ -70,6 +72,13 @@ def plan(clock: FakeClock, repeat: int = 1, **changes: Any) -> Plan:
     """A plan as the planner would make it."""
     spec = Experiment.model_validate(experiment(**changes) | {"repeat": repeat})
     lab = LabSpec.model_validate(LAB)
+    registry = Registry()
+    injectables = expanded(
+        tuple(a.name or a.inject.replace(".", "-").replace("_", "-") for a in spec.method),
+        spec.method,
+        tuple(registry.load("faults", a.inject).model_validate(a.parameters) for a in spec.method),
+        lab,
+    )
     return Plan(
         experiment=spec,
         experiment_source=SourceFile(path="experiments/simulated.yaml", sha256="0" * 64),
@@ -84,13 +93,14 @@ def plan(clock: FakeClock, repeat: int = 1, **changes: Any) -> Plan:
                 seed=7 + index,
                 actions=tuple(
                     PlannedAction(
-                        name=action.name or action.inject.replace(".", "-").replace("_", "-"),
-                        fault=action.inject,
-                        action=action,
-                        at_s=None if action.after else float(action.at or 0),
+                        name=one.name,
+                        fault=one.action.inject,
+                        action=one.action,
+                        entry=one.entry,
+                        at_s=float(one.action.at or 0) + float(one.action.delay) if is_by_clock(one.action) else None,
                         candidates=NODES,
                     )
-                    for action in spec.method
+                    for one in injectables
                 ),
             )
             for index in range(repeat)
