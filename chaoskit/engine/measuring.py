@@ -16,12 +16,12 @@ from chaoskit.engine.store import read_run
 from chaoskit.model.errors import ChaoskitError, InputError, Problem
 from chaoskit.model.history import Event
 from chaoskit.model.recorded import FaultRecord, TrialRecord
-from chaoskit.model.result import FaultFigures, TrialMeasures
+from chaoskit.model.result import FaultFigures, SkippedAction, TrialMeasures
 from chaoskit.ports.measure import Measure
 
 MEASURES_FILE = "measures.json"
 MEASURES: TypeAdapter[tuple[TrialMeasures, ...]] = TypeAdapter(tuple[TrialMeasures, ...])
-_NOT_FOR_MEASURES = frozenset({"index", "started", "ended", "baseline_s", "observed_s", "faults", "problems"})
+_NOT_FOR_MEASURES = frozenset({"index", "started", "ended", "baseline_s", "observed_s", "faults", "skipped", "problems"})
 
 
 class MeasureClash(ChaoskitError):
@@ -79,6 +79,11 @@ def measured_trial(trial: TrialRecord, measures: Iterable[Measure]) -> TrialMeas
         baseline_s=round((zero - began) / 1e9, 9) if zero is not None and began is not None else 0.0,
         observed_s=round((trial.ended_ns - zero) / 1e9, 9) if zero is not None else 0.0,
         faults=tuple(_fault(trial, fault) for fault in trial.faults),
+        skipped=tuple(
+            SkippedAction(action=str(e.data.get("action")), reason=str(e.data.get("reason")))
+            for e in trial.events
+            if e.kind == "action.skipped"
+        ),
         problems=tuple(trial.problems),
         **fields,
     )
@@ -98,6 +103,8 @@ def _fault(trial: TrialRecord, fault: FaultRecord) -> FaultFigures:
         verified=fault.verified,
         gone=fault.gone,
         evidence=tuple(dict(e) for e in fault.evidence),
+        trigger=fault.trigger,
+        healed_because=fault.healed_because,
         **{f"{key}_at": None if t is None else iso_at(trial.events, t) for key, t in instants.items()},
         **{f"{key}_s": None if t is None else round((t - zero) / 1e9, 9) for key, t in instants.items()},
     )

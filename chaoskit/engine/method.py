@@ -17,6 +17,7 @@ from chaoskit.model.errors import BlastRadiusExceeded, StepFailed
 from chaoskit.model.experiment import Selector
 from chaoskit.model.plan import Plan, PlannedAction
 from chaoskit.model.steps import Step
+from chaoskit.model.units import Duration
 from chaoskit.ports.clock import Clock
 from chaoskit.ports.fault import Fault
 
@@ -199,21 +200,18 @@ class Method:
             self._c.tick()
 
     def _staggered(self, planned: PlannedAction, nodes: tuple[str, ...]) -> tuple[str, ...]:
-        """The first node; each of the others becomes an action of its own, so much later than the one before."""
-        step_ns = planned.action.stagger.ns if planned.action.stagger is not None else 0
+        """The first node; each of the others becomes an action of its own, so much later than the injection before."""
+        stagger_s = float(planned.action.stagger or 0)
         for place, node in enumerate(nodes[1:], start=1):
-            name = free_name(planned.entry or planned.name, self._planned)
-            changes = {"target": Selector(node=node), "stagger": None}
-            later = planned.model_copy(
-                update={
-                    "name": name,
-                    "entry": planned.entry or planned.name,
-                    "at_s": None,
-                    "action": planned.action.model_copy(update=changes),
-                }
-            )
+            changes = {
+                "target": Selector(node=node), "stagger": None, "at": None, "after": None, "when": None, "within": None,
+                "during": planned.name, "delay": Duration(place * stagger_s),
+            }  # fmt: skip
+            name, entry = free_name(planned.entry or planned.name, self._planned), planned.entry or planned.name
+            action = planned.action.model_copy(update=changes)
+            later = planned.model_copy(update={"name": name, "entry": entry, "at_s": None, "phase_s": 0.0, "action": action})
             self._planned[name] = later
-            self._waiting.append(_Waiting(later, due_ns=self._c.clock.monotonic_ns() + place * step_ns))
+            self._waiting.append(_Waiting(later))
         return nodes[:1]
 
     def _clash(self, fault: Fault, nodes: tuple[str, ...]) -> str:

@@ -147,7 +147,8 @@ def _faults(events: Sequence[Event]) -> tuple[FaultRecord, ...]:
     """One record for each action whose injection was begun, in the order in which they began."""
     actions = list(dict.fromkeys(str(e.data["action"]) for e in events if e.kind == "fault.injecting"))
     return tuple(
-        _fault([e for e in events if e.kind.startswith("fault.") and e.data.get("action") == action]) for action in actions
+        _fault([e for e in events if e.kind.startswith(("fault.", "action.")) and e.data.get("action") == action])
+        for action in actions
     )
 
 
@@ -171,7 +172,13 @@ def _fault(events: Sequence[Event]) -> FaultRecord:
         verified=verified,
         gone=bool(gone is not None and gone.data.get("verified")),
         evidence=tuple(evidence),
+        trigger=_trigger(last.get("action.triggered")),
+        healed_because=str(healing.data.get("because") or "") if healing is not None else "",
     )
+
+
+def _trigger(event: Event | None) -> str:
+    return "" if event is None else f"{event.data.get('what')}: {event.data.get('details')}"
 
 
 def _instant(event: Event | None, key: str) -> int | None:

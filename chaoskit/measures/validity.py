@@ -51,6 +51,7 @@ def _fault_effect(trial: TrialRecord) -> Gate:
     planned = [a.name for t in trial.plan.trials if t.index == trial.index for a in t.actions]
     verified = {f.action for f in trial.faults if f.verified}
     injected = {f.action for f in trial.faults if f.began_ns is not None}
+    # In the order of the plan; a staggered one that only the run knew comes last.
     why = {str(e.data.get("action")): str(e.data.get("reason")) for e in trial.events if e.kind == "action.skipped"}
     missing = [
         f"{name} was not injected{f': {why[name]}' if name in why else ''}"

@@ -94,6 +94,9 @@ class FaultRecord:
     verified: bool = False
     gone: bool = False
     evidence: tuple[Mapping[str, Any], ...] = ()
+    trigger: str = ""
+    """What it waited for and how that came; empty where it waited for nothing."""
+    healed_because: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -143,6 +143,17 @@ class FaultFigures(Record):
     verified: bool
     gone: bool
     evidence: tuple[dict[str, Any], ...] = ()
+    trigger: str = ""
+    """What it waited for and how that came; empty where it waited for nothing."""
+    healed_because: str = ""
+    """Why it was healed at that instant."""
+
+
+class SkippedAction(Record):
+    """An action of the method that was not injected. Its trial's verdict is unknown."""
+
+    action: str
+    reason: str
 
 
 class ObjectiveOutcome(Record):
@@ -167,6 +178,7 @@ class TrialMeasures(Record):
     observed_s: float
     """From the end of the baseline to the end of observation."""
     faults: tuple[FaultFigures, ...] = ()
+    skipped: tuple[SkippedAction, ...] = ()
     clients: dict[str, ClientFigures] = {}
     rpo: LedgerFigures | None = None
     flapping: FlappingFigures | None = None

@@ -24,6 +24,10 @@ def test_a_triggered_fault_is_judged_and_reported_with_its_trigger(simulation: S
         ("first", ("db1",), True, True), ("second", ("db2",), True, True),
     ]  # fmt: skip
     assert outcome.result.undo.owed == outcome.result.undo.paid == 2
+    second = outcome.result.trials[0].faults[1]
+    assert second.trigger == "another node gains the role primary: db2 gained the role primary (held before by db1)"
+    assert second.healed_because == "5s are over"
+    assert "It waited: another node gains the role primary" in (outcome.directory / "report.md").read_text()
     page = (outcome.directory / "report.html").read_text()
     assert "second was triggered: db2 gained the role primary" in page
     assert outcome.result.verdict in ("passed", "failed")
@@ -37,6 +41,9 @@ def test_a_trigger_that_never_comes_is_unknown_whatever_was_met(simulation: Simu
     assert outcome.ended_by is None
     assert "second was not injected: it was not triggered: not within 10 s: db3 gains the role primary" in outcome.reasons()
     assert all(o.met is None for o in outcome.result.objectives)
+    (skipped,) = outcome.result.trials[0].skipped
+    assert skipped.action == "second"
+    assert "second" in (outcome.directory / "report.md").read_text()
     assert "second was NOT injected" in (outcome.directory / "report.html").read_text()
     assert outcome.result.undo.dirty == ()
 

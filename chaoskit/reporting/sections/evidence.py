@@ -56,8 +56,11 @@ class EvidenceSection:
                 gone = "gone after heal" if fault.gone else "**not verified as gone** after heal"
                 at = f" at {instant(fault.injected_s)}" if fault.injected_s is not None else ""
                 parts.append(f"{code(fault.name)} on {code(', '.join(fault.target))}{at}: {proof}; {gone}.")
+                parts += [f"It waited: {markdown(fault.trigger)}."] if fault.trigger else []
+                parts += [f"It was healed because: {markdown(fault.healed_because)}."] if fault.healed_because else []
                 rows = [[markdown(m), markdown(e), markdown(s), _SAID[h]] for m, e, s, h in checks(fault.evidence)]
                 parts += [table(["Check", "Expected", "Seen", "Holds"], rows)] if rows else []
+            parts += [f"- {code(s.action)} was **not injected**: {markdown(s.reason)}" for s in result.skipped]
             gates = [
                 [markdown(f"{g.name} ({g.client})" if g.client else g.name), markdown(g.wanted), markdown(g.seen), _SAID[g.met]]
                 for g in result.gates
