@@ -133,6 +133,7 @@ class Injector:
         self._events = events
         self._clock = clock
         self.in_force: list[Injection] = []
+        self._turn = 0
         self._unproven: list[tuple[Injection, list[Check]]] = []
         """Healed, but part of the proof has to wait until another fault is over."""
 
@@ -178,11 +179,17 @@ class Injector:
         injection.proof = Evidence(wanted, lambda check: check.in_force)
 
     def look(self) -> None:
-        """Ask one question of each injection whose effect was not seen yet. To be called again and again."""
-        for injection in self.in_force:
+        """Ask the next about the effect of one injection that was not seen yet. To be called again and again.
+
+        One injection at a time, for some questions take long, and meanwhile nobody listens to the cluster.
+        """
+        pending = [i for i in self.in_force if i.proof is not None and not i.settled]
+        if pending:
+            self._turn += 1
+            injection = pending[self._turn % len(pending)]
             proof = injection.proof
-            if proof is None or injection.settled or not injection.ended_ns:
-                continue
+            if proof is None:
+                return
             # A fault that came meanwhile may hold whom a question asks: then its answer says nothing.
             proof.leave_only(self._judgeable(injection, injection.debt.checks, healed=False))
             proof.ask_next(self._lab, self._clock)

@@ -32,6 +32,7 @@ _USUAL: Mapping[str, Reading] = {
     "dropped": Reading(number=0.0),
     "exec": Reading(value="", number=0.0),
     "pid_file": Reading(number=0.0),
+    "activity": Reading(value="none", number=0.0),
     "clock": Reading(value="true", number=0.0),
     "quota": Reading(value="unlimited"),
 }
@@ -103,14 +104,16 @@ class PreviewScene:
         return (INIT, *running)
 
     def _file(self, node: NodePlan, path: str) -> Reading:
-        """A file that the lab puts there itself."""
+        """A file that the lab puts there itself, or a stand-in."""
         for service in node.services:
             for file in service.files:
                 if file.path == path:
                     content = base64.b64encode(file.content.encode()).decode()
                     state = FileState(path=path, content=content, mode=file.mode, user_id=0, group_id=0)
                     return Reading(file=state, value=state.fingerprint)
-        raise StepFailed(f"it depends on what {path} on {node.name} holds at that instant")
+        self.guessed.append(f"what {path} holds on {node.name}")
+        state = FileState(path=path, content="", mode=0o644, user_id=0, group_id=0, stands_for="as it is at that instant")
+        return Reading(file=state, value=state.fingerprint)
 
     def resolve(self, selector: Selector) -> tuple[str, ...]:
         """As in a run, with the first node that can hold a role standing for whoever will."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import tempfile
 import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from chaoskit.model.condition import Probe
 from chaoskit.model.errors import LabGone, StepFailed
@@ -17,6 +19,7 @@ from chaoskit.ports.clock import Clock
 from chaoskit.ports.lab import Lab
 
 SAID_CHARS = 300
+ENDS_WITHIN_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,8 @@ class RepeatedProbe:
         self.probe = probe
         self._lab, self._directory, self._clock = lab, directory, clock
         self._next_ns = clock.monotonic_ns()
-        self._running: subprocess.Popen[str] | None = None
+        self._running: subprocess.Popen[bytes] | None = None
+        self._output: IO[bytes] | None = None
         self._deadline_s = 0.0
 
     def poll(self) -> Answer | None:
@@ -48,12 +52,14 @@ class RepeatedProbe:
         if self.probe.node is not None:
             return self._done(*self._asked_in(self.probe.node))
         try:
-            # A session of its own, so that what it started can be ended with it.
+            # To a file, so that nobody has to read while it writes; a session of its own, so that its children end with it.
+            self._output = tempfile.TemporaryFile()  # noqa: SIM115 - `stop` closes it
             self._running = subprocess.Popen(
-                self.probe.command, cwd=self._directory, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True,
+                self.probe.command, cwd=self._directory, stdin=subprocess.DEVNULL, stdout=self._output,
+                stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
         except OSError as error:
+            self._close()
             return self._done(False, f"it could not be run: {error.strerror}")
         self._deadline_s = time.monotonic() + float(self.probe.timeout)  # a real process lives in real time, whatever `clock` is
         return None
@@ -68,15 +74,15 @@ class RepeatedProbe:
             return False, f"it could not be run: {str(error)[:SAID_CHARS]}"
         return reading.number == 0, _said(reading.number, reading.value or "")
 
-    def _local_answer(self, running: subprocess.Popen[str]) -> Answer | None:
+    def _local_answer(self, running: subprocess.Popen[bytes]) -> Answer | None:
         code = running.poll()
         if code is None and time.monotonic() < self._deadline_s:
             return None
-        self._running = None
+        words = _tail(self._output)
+        self.stop()
         if code is None:
-            _end(running)
             return self._done(False, f"it was not done within {self.probe.timeout}")
-        return self._done(code == 0, _said(code, _output(running)))
+        return self._done(code == 0, _said(code, words))
 
     def _done(self, ok: bool, said: str) -> Answer:
         now_ns = self._clock.monotonic_ns()
@@ -86,8 +92,17 @@ class RepeatedProbe:
     def stop(self) -> None:
         """End what still runs."""
         if self._running is not None:
-            _end(self._running)
+            with suppress(ProcessLookupError):
+                os.killpg(self._running.pid, signal.SIGKILL)
+            with suppress(subprocess.TimeoutExpired):  # one that waits for a dead disk goes when the disk lets it
+                self._running.wait(ENDS_WITHIN_S)
             self._running = None
+        self._close()
+
+    def _close(self) -> None:
+        if self._output is not None:
+            self._output.close()
+            self._output = None
 
 
 def _said(code: float | None, output: str) -> str:
@@ -95,20 +110,9 @@ def _said(code: float | None, output: str) -> str:
     return f"exit code {code:g}{': ' if words else ''}{words}" if code is not None else "no exit code"
 
 
-def _output(process: subprocess.Popen[str]) -> str:
-    """What an ended process wrote, without waiting for children of it that hold the pipe."""
-    if process.stdout is None:
+def _tail(output: IO[bytes] | None) -> str:
+    if output is None:
         return ""
-    handle = process.stdout.fileno()
-    os.set_blocking(handle, False)
-    with process.stdout, suppress(BlockingIOError):
-        return os.read(handle, 65536).decode(errors="replace")
-    return ""
-
-
-def _end(process: subprocess.Popen[str]) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    if process.stdout is not None:
-        process.stdout.close()
+    size = output.seek(0, os.SEEK_END)
+    output.seek(max(0, size - 4 * SAID_CHARS))
+    return output.read().decode(errors="replace")

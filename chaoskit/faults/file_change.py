@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from hashlib import shake_128
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field, field_validator, model_validator
 
@@ -115,11 +115,13 @@ class FileChange(Fault):
         return facts.model_copy(update={"files": before, "changed_files": after, "services": services})
 
     def _changed(self, scene: Scene, node: str, before: FileState, tag: str) -> FileState:
-        update: dict[str, int] = {}
+        update: dict[str, Any] = {}
         if self.owner is not None:
             update["user_id"] = _user_id(scene, node, self.owner)
         if self.mode is not None:
             update["mode"] = int(self.mode, 8)
+        if before.stands_for:  # in a plan
+            return before.model_copy(update={**update, "stands_for": f"{before.stands_for}, changed as asked"})
         return before.changed(self._content(before.data, node, tag)).model_copy(update=update)
 
     def _content(self, data: bytes, node: str, tag: str) -> bytes:

@@ -26,6 +26,8 @@ class FileState(Record):
     """Nanoseconds since 1970. None: whenever it is written."""
     xattrs: dict[str, str] = {}
     """Extended attributes (ACLs and capabilities among them) -> value in base64."""
+    stands_for: str = ""
+    """In a plan only: what it will be, in words, where nobody knows its content before the run."""
 
     @property
     def data(self) -> bytes:
@@ -34,6 +36,8 @@ class FileState(Record):
     @property
     def fingerprint(self) -> str:
         """Content, mode and owner as one word: what a FileQuery reads."""
+        if self.stands_for:
+            return f"{self.stands_for} mode {self.mode:04o} owner {self.user_id}:{self.group_id}"
         digest = sha256(self.data).hexdigest()[:16]
         return f"sha256:{digest} mode {self.mode:04o} owner {self.user_id}:{self.group_id}"
 

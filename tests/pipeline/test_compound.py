@@ -102,13 +102,20 @@ def test_a_plan_shows_the_steps_of_what_only_the_run_knows(command: CommandLine)
         },
         {"inject": "service.stop", "target": {"role": "primary"}, "with": {"service": "database"}, "at": "9s", "for": "3s"},
         {"inject": "node.reboot", "target": {"node": "db2"}, "at": "20s", "for": "3s"},
+        {
+            "inject": "file.change",
+            "target": {"node": "db2"},
+            "with": {"path": "/etc/hosts", "replace": "a", "by": "b"},
+            "at": "30s",
+            "for": "3s",
+        },
     ]
     shown = command("plan", command.experiment(method=method))
     assert shown.exit_code == 0, shown.output
     for words in (
         "send KILL on db2 to the processes with service database", "start database on db2",
         "send STOP on db3 to the processes with pattern post.*", "send CONT on db3 to the processes with pattern post.*",
-        "stop database on db1", "power off db2",
+        "stop database on db1", "power off db2", "write /etc/hosts on db2: as it is at that instant, changed as asked",
     ):  # fmt: skip
         assert words in shown.stdout, shown.stdout
     assert command.simulation.backend.labs == []

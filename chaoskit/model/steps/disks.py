@@ -28,6 +28,8 @@ class WriteFile(StepRecord):
     file: FileState
 
     def words(self) -> str:
+        if self.file.stands_for:
+            return f"write {self.file.path} on {self.node}: {self.file.stands_for}"
         size, mode, owner = len(self.file.data), f"{self.file.mode:04o}", f"{self.file.user_id}:{self.file.group_id}"
         return f"write {self.file.path} on {self.node}: {size} bytes, mode {mode}, owner {owner}"
 
