@@ -18,8 +18,8 @@ class Hit:
     nodes: frozenset[str]
     """Its targets, and every other node that a step of it acts on."""
     ports: frozenset[int]
-    cuts: frozenset[tuple[str, str]]
-    """Links that it cuts as a whole: (from, to)."""
+    cuts: frozenset[tuple[str, str, str | None]]
+    """Links that it cuts as a whole: (from, to, on which network; None for all)."""
 
 
 def hit_of(action: str, nodes: Sequence[str], steps: Iterable[Step]) -> Hit:
@@ -31,7 +31,7 @@ def hit_of(action: str, nodes: Sequence[str], steps: Iterable[Step]) -> Hit:
             acted_on.add(node)
         ports |= {*getattr(step, "tcp", ()), *getattr(step, "udp", ())}
         if isinstance(step, CutLinks):
-            cuts |= {(link.source, link.destination) for link in step.links}
+            cuts |= {(link.source, link.destination, step.network) for link in step.links}
     return Hit(action, frozenset(acted_on), frozenset(ports), frozenset(cuts))
 
 
@@ -40,8 +40,8 @@ class Surroundings:
     """What the limits of a lab refer to."""
 
     groups: Mapping[str, Sequence[str]]
-    neighbours: Mapping[str, frozenset[str]]
-    """Node -> the nodes it shares a network with."""
+    shared: Mapping[str, Mapping[str, frozenset[str]]]
+    """Node -> the nodes it shares networks with, and which."""
 
     @classmethod
     def of(cls, plan: LabPlan) -> Surroundings:
@@ -49,8 +49,21 @@ class Surroundings:
         groups: dict[str, tuple[str, ...]] = {}
         for node in plan.nodes:
             groups[node.group] = (*groups.get(node.group, ()), node.name)
-        near = {a: frozenset(b for b in networks if b != a and networks[a] & networks[b]) for a in networks}
-        return cls(groups, near)
+        shared = {
+            a: {b: frozenset(networks[a] & networks[b]) for b in networks if b != a and networks[a] & networks[b]}
+            for a in networks
+        }
+        return cls(groups, shared)
+
+    def is_cut_off(self, node: str, cuts: frozenset[tuple[str, str, str | None]]) -> bool:
+        """Whether these cuts leave a node without any neighbour: with each of them, one direction is gone on every network."""
+
+        def lost(source: str, destination: str, networks: frozenset[str]) -> bool:
+            gone = {network for a, b, network in cuts if (a, b) == (source, destination)}
+            return None in gone or networks <= gone
+
+        peers = self.shared.get(node, {})
+        return bool(peers) and all(lost(node, p, on) or lost(p, node, on) for p, on in peers.items())
 
 
 def protected_nodes(
@@ -93,7 +106,6 @@ def excess(
             return f"{new.action} would hit {node}, which {why}"
     cuts = new.cuts.union(*(hit.cuts for hit in in_force))
     for node, why in protected.items():
-        lost = {peer for peer in around.neighbours.get(node, ()) if (node, peer) in cuts or (peer, node) in cuts}
-        if new.cuts and lost and lost == around.neighbours[node]:
+        if new.cuts and around.is_cut_off(node, cuts):
             return f"{new.action} would cut {node} off from every other node, and it {why}"
     return f"{new.action}: {unknown}" if unknown else ""
