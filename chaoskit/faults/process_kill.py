@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import ClassVar
+
+from pydantic import field_validator
 
 from chaoskit.linux.process_match import ProcessMatch
 from chaoskit.model.capability import PROCESS_SIGNAL, Need
 from chaoskit.model.facts import Check, ProcessStateQuery, ServiceQuery
 from chaoskit.model.steps import ProcessRef, Signal, StartService, Step
+from chaoskit.model.steps.nodes import ending_signal
 from chaoskit.ports.fault import Facts, Fault, Scene
 
 
@@ -24,8 +27,13 @@ class ProcessKill(Fault):
     }
 
     process: ProcessMatch
-    signal: Literal["KILL", "TERM", "INT", "QUIT", "ABRT", "SEGV"] = "KILL"
-    """Name of the signal, without SIG."""
+    signal: str = "KILL"
+    """Name of the signal, without SIG: any that ends a process. One that handles it and lives is not seen to have ended."""
+
+    @field_validator("signal")
+    @classmethod
+    def _ends_processes(cls, signal: str) -> str:
+        return ending_signal(signal)
 
     def needs(self) -> tuple[Need, ...]:
         return (Need(capability=PROCESS_SIGNAL, why="to signal processes inside the node"),)

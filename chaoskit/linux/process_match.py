@@ -2,53 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
-from typing import Literal
 
-from pydantic import field_validator, model_validator
-
+from chaoskit.linux import choosing
 from chaoskit.model.errors import StepFailed
 from chaoskit.model.facts import ClockQuery, PidFileQuery, ProcessesQuery, ProcessInfo, Query, Reading
-from chaoskit.model.record import Record
 from chaoskit.model.steps import ProcessRef
+from chaoskit.model.steps.matching import ProcessCriteria
 
 
-class ProcessMatch(Record):
+class ProcessMatch(ProcessCriteria):
     """Which processes of the target node. Several keys narrow each other down."""
-
-    name: str | None = None
-    """The kernel's name of the process (comm), such as postgres."""
-    pattern: str | None = None
-    """A regular expression searched for in the command line."""
-    pid_file: str | None = None
-    """A file in the node whose first number is the process."""
-    port: int | None = None
-    """A TCP port it listens on."""
-    service: str | None = None
-    """A service of the lab: its main process and all its descendants."""
-    which: Literal["all", "oldest", "newest"] = "all"
-    """Of those that match. For a daemon that forks workers, `oldest` is the one in charge."""
-
-    @field_validator("pattern")
-    @classmethod
-    def _pattern_compiles(cls, pattern: str | None) -> str | None:
-        if pattern is not None:
-            try:
-                re.compile(pattern)
-            except re.error as error:
-                raise ValueError(f"not a regular expression: {error}") from None
-        return pattern
-
-    @model_validator(mode="after")
-    def _names_something(self) -> ProcessMatch:
-        if not any((self.name, self.pattern, self.pid_file, self.port, self.service)):
-            raise ValueError("name the process by one of: name, pattern, pid_file, port, service")
-        return self
-
-    def __str__(self) -> str:
-        said = self.model_dump(exclude_none=True, exclude={"which"})
-        return ("" if self.which == "all" else f"the {self.which} with ") + ", ".join(f"{k} {v}" for k, v in said.items())
 
     @property
     def stand_in(self) -> str:
@@ -69,24 +33,12 @@ class ProcessMatch(Record):
 
     def chosen(self, processes: Sequence[ProcessInfo], pid_in_file: int | None) -> tuple[ProcessInfo, ...]:
         """The processes that match, oldest first. PID 1 of a node is never among them: ending it is a node fault."""
-        found = sorted(
-            (p for p in processes if p.pid != 1 and self._matches(p, pid_in_file)), key=lambda p: (p.start_ticks, p.pid)
-        )
-        if self.which == "oldest":
-            return tuple(found[:1])
-        return tuple(found[-1:]) if self.which == "newest" else tuple(found)
-
-    def _matches(self, process: ProcessInfo, pid_in_file: int | None) -> bool:
-        if process.stands_for:
-            return process.stands_for == self.stand_in
-        return (
-            process.state != "Z"
-            and self.name in (None, process.name)
-            and (self.pattern is None or re.search(self.pattern, " ".join(process.command)) is not None)
-            and (self.pid_file is None or process.pid == pid_in_file)
-            and (self.port is None or self.port in process.listens)
-            and self.service in (None, process.service)
-        )
+        stand_ins = [p for p in processes if p.stands_for]
+        if stand_ins:  # of a lab that is only planned
+            return tuple(p for p in stand_ins if p.stands_for == self.stand_in)
+        known = {(p.pid, p.start_ticks): p for p in processes}
+        found = choosing.chosen(self.model_dump(), [dict(p) for p in processes], pid_in_file)
+        return tuple(known[info["pid"], info["start_ticks"]] for info in found)
 
 
 def with_true_clocks(

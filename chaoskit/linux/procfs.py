@@ -139,6 +139,12 @@ def available_bytes(meminfo: str) -> int:
     return int(match.group(1)) * 1024
 
 
+def resident_bytes(status: str) -> int:
+    """Anonymous memory that is resident (RssAnon) of /proc/PID/status text; 0 where unknown."""
+    match = re.search(r"^RssAnon:\s*(\d+) kB$", status, re.MULTILINE)
+    return int(match.group(1)) * 1024 if match else 0
+
+
 def unified_cgroup(cgroup: str) -> str | None:
     """The path in the cgroup v2 hierarchy of /proc/PID/cgroup text; None where there is none."""
     match = re.search(r"^0::(.*)$", cgroup, re.MULTILINE)

@@ -138,6 +138,9 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
         {"delay": "20ms", "jitter": "10ms", "distribution": "pareto", "direction": "out", "peers": {"node": "n1"}},
     ),
     "network.loss (in bursts)": ("network.loss", {"burst": 5}),
+    "resource.cpu (limit)": ("resource.cpu", {"workers": None, "limit": 0.2}),
+    "resource.memory (limit)": ("resource.memory", {"allocate": None, "spare": "16MiB"}),
+    "resource.memory (limit and load)": ("resource.memory", {"allocate": None, "spare": "64MiB", "leave": "32MiB"}),
 }
 """Beside the faults' own examples: what is done in another way."""
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from chaoskit.model.facts import BeyondQuery, LimitQuery, QuotaQuery, Reading, RoomQuery
+from chaoskit.model.facts import BeyondQuery, KillsQuery, LimitQuery, LoadQuery, QuotaQuery, Reading, RoomQuery
 from chaoskit.model.facts.resources import quota_words
-from chaoskit.model.steps import SetLimit, SetQuota
+from chaoskit.model.steps import KeepKilling, SetLimit, SetQuota, StartLoad
 from chaoskit.model.steps.resources import limit_words
+from tests.simulated.activities import begin
 from tests.simulated.cluster import SimulatedCluster
 
 USUAL = (1024, 4096)
@@ -32,6 +33,23 @@ def set_quota(c: SimulatedCluster, step: SetQuota) -> None:
         c.marks[key] = step.value
 
 
+def start_load(c: SimulatedCluster, step: StartLoad) -> None:
+    begin(c, step.tag, step.node, step)
+
+
+def keep_killing(c: SimulatedCluster, step: KeepKilling) -> None:
+    begin(c, step.tag, step.node, step)
+    c.pids[step.node] = 0
+
+
+def load(c: SimulatedCluster, query: LoadQuery) -> Reading:
+    return Reading(value="busy" if ("activity", query.tag, query.node) in c.marks else "ended", number=1.0)
+
+
+def kills(c: SimulatedCluster, query: KillsQuery) -> Reading:
+    return Reading(value="killed" if ("activity", query.tag, query.node) in c.marks else "ended", number=1.0)
+
+
 def limit(c: SimulatedCluster, query: LimitQuery) -> Reading:
     if all(p.ref != query.process for p in c.processes(query.node)):
         return Reading(value="gone")
@@ -51,10 +69,17 @@ def beyond(c: SimulatedCluster, query: BeyondQuery) -> Reading:
     return Reading(value="denied" if ("quota", query.node, query.resource) in c.marks else "unlimited")
 
 
-DEEDS: dict[str, Callable[[SimulatedCluster, Any], None]] = {"set_limit": set_limit, "set_quota": set_quota}
+DEEDS: dict[str, Callable[[SimulatedCluster, Any], None]] = {
+    "set_limit": set_limit,
+    "set_quota": set_quota,
+    "start_load": start_load,
+    "keep_killing": keep_killing,
+}
 ANSWERS: dict[str, Callable[[SimulatedCluster, Any], Reading]] = {
     "limit": limit,
     "room": room,
     "quota": quota,
     "beyond": beyond,
+    "load": load,
+    "kills": kills,
 }

@@ -22,8 +22,10 @@ from chaoskit.backends.namespace.controllers import NOTED, LabGroups, own_v1_pla
 from chaoskit.backends.namespace.department import Department, Handler
 from chaoskit.backends.namespace.failing_volumes import FailingVolumes
 from chaoskit.backends.namespace.files import Files
+from chaoskit.backends.namespace.killing import Killing
 from chaoskit.backends.namespace.limits import Limits
 from chaoskit.backends.namespace.links import Links
+from chaoskit.backends.namespace.loads import Loads
 from chaoskit.backends.namespace.node import Node, start_building
 from chaoskit.backends.namespace.processes import Json, Nursery
 from chaoskit.backends.namespace.quotas import Quotas
@@ -64,6 +66,8 @@ class LabHost:
             self.failing,
             Limits(nursery, self.node),
             Quotas(nursery, self.node, lambda: self.groups),
+            Loads(nursery, self.node, lambda: self.groups, self.activities),
+            Killing(self.supervisor, self.node, self.activities, self.say),
         )
         self._acts: dict[str, Handler] = {
             "power_off": self._power_off,

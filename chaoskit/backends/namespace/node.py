@@ -192,9 +192,14 @@ class Command:
 
 
 def start_in_node(node: Node, command: Command, output: int, *, groups: Sequence[Path] = ()) -> int:
-    """Start a command in a node; both its outputs go to the descriptor `output`. Its number, in the holder's view.
+    """Start a command in a node; see `start_body_in_node`."""
+    return start_body_in_node(node, lambda: _become(command), output, groups=groups)
 
-    The child that enters exits at once, so the command becomes the holder's own child. Without `groups` it stays out of the
+
+def start_body_in_node(node: Node, body: Callable[[], NoReturn], output: int, *, groups: Sequence[Path] = ()) -> int:
+    """Start a process in a node; both its outputs go to the descriptor `output`. Its number, in the holder's view.
+
+    The child that enters exits at once, so the process becomes the holder's own child. Without `groups` it stays out of the
     node's cgroups, and so runs in a frozen node too. Refused where the namespaces cannot be entered.
     """
     if not node.init:
@@ -218,7 +223,7 @@ def start_in_node(node: Node, command: Command, output: int, *, groups: Sequence
         pid = os.fork()
         if pid == 0:
             syscalls.close_all_but(())
-            _become(command)
+            body()
         os.write(writer, f"pid {pid}".encode())
         return 0
 

@@ -35,6 +35,7 @@ _EVERYTHING = (
     names.VOLUME_FAIL,
     names.PACKAGES_DEBIAN,
     names.USERS_MANY,
+    names.RESOURCE_LOAD,
     *names.QUOTAS.values(),
 )
 _NETWORK = {
@@ -48,7 +49,7 @@ _RELAYED = (
     "by a relay process of chaoskit's own on the switch; some hundred Mbit/s pass, less where each frame has its own fate "
     "(loss, duplicate, reorder, corrupt, rate)"
 )
-_ALWAYS = (names.NODE_POWER, names.PROCESS_SIGNAL, names.COMMAND_EXEC, names.FILE_EDIT)
+_ALWAYS = (names.NODE_POWER, names.PROCESS_SIGNAL, names.COMMAND_EXEC, names.FILE_EDIT, names.RESOURCE_LOAD)
 _SETTINGS = (
     ("user/max_user_namespaces", "0", "user namespaces are switched off: sysctl -w user.max_user_namespaces=10000"),
     ("kernel/unprivileged_userns_clone", "0", "user namespaces need root here: sysctl -w kernel.unprivileged_userns_clone=1"),

@@ -9,7 +9,7 @@ from chaoskit.model.facts.network import CarrierQuery, DroppedQuery, ReachQuery
 from chaoskit.model.facts.nodes import ExecQuery, NodeStateQuery, PidFileQuery, ProcessesQuery, ProcessStateQuery, ServiceQuery
 from chaoskit.model.facts.queries import QUERY, Query
 from chaoskit.model.facts.reading import Check, ProcessInfo, Reading
-from chaoskit.model.facts.resources import BeyondQuery, LimitQuery, QuotaQuery, RoomQuery
+from chaoskit.model.facts.resources import BeyondQuery, KillsQuery, LimitQuery, LoadQuery, QuotaQuery, RoomQuery
 from chaoskit.model.facts.shaping import LinkQuery
 
 __all__ = [
@@ -22,8 +22,10 @@ __all__ = [
     "DroppedQuery",
     "ExecQuery",
     "FileQuery",
+    "KillsQuery",
     "LimitQuery",
     "LinkQuery",
+    "LoadQuery",
     "NodeStateQuery",
     "PidFileQuery",
     "ProcessInfo",

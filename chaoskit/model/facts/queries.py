@@ -11,7 +11,7 @@ from chaoskit.model.facts.clocks import ClockQuery
 from chaoskit.model.facts.disks import FileQuery, VolumeQuery
 from chaoskit.model.facts.network import CarrierQuery, DroppedQuery, ReachQuery
 from chaoskit.model.facts.nodes import ExecQuery, NodeStateQuery, PidFileQuery, ProcessesQuery, ProcessStateQuery, ServiceQuery
-from chaoskit.model.facts.resources import BeyondQuery, LimitQuery, QuotaQuery, RoomQuery
+from chaoskit.model.facts.resources import BeyondQuery, KillsQuery, LimitQuery, LoadQuery, QuotaQuery, RoomQuery
 from chaoskit.model.facts.shaping import LinkQuery
 
 Query = Annotated[
@@ -32,7 +32,9 @@ Query = Annotated[
     | LimitQuery
     | RoomQuery
     | QuotaQuery
-    | BeyondQuery,
+    | BeyondQuery
+    | LoadQuery
+    | KillsQuery,
     Field(discriminator="kind"),
 ]
 QUERY: TypeAdapter[Query] = TypeAdapter(Query)

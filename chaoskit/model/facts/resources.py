@@ -52,6 +52,25 @@ class BeyondQuery(Record):
     resource: QuotaResource
 
 
+class LoadQuery(Record):
+    """-> reading value: "busy" (every worker gets on; all of the memory was touched) | "beginning" | "idle" | "ended" | "none"
+    (never begun); number: cores of CPU time used, bytes of memory resident, or bytes written a second."""
+
+    kind: Literal["load"] = "load"
+    node: str
+    tag: str
+    window_s: float = Field(default=0.4, gt=0, le=5)
+    """For so long it is watched."""
+
+
+class KillsQuery(Record):
+    """-> reading value: "waiting" | "killed" (once) | "killed again" | "ended" | "none" (never begun); number: kills so far."""
+
+    kind: Literal["kills"] = "kills"
+    node: str
+    tag: str
+
+
 def quota_words(value: float | None) -> str:
     """A quota as a reading's value shows it."""
     if value is None:

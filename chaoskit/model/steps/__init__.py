@@ -14,10 +14,11 @@ from chaoskit.model.record import Record
 from chaoskit.model.steps.activities import Cease
 from chaoskit.model.steps.clocks import LEAST_RATE_PPM, MOST_OFFSET_S, MOST_RATE_PPM, ShiftClock
 from chaoskit.model.steps.disks import FailVolume, RemoveFile, RestoreVolume, WriteFile
+from chaoskit.model.steps.matching import ProcessCriteria
 from chaoskit.model.steps.network import BlockPorts, CutLinks, JoinLinks, SetLink
 from chaoskit.model.steps.nodes import Exec, Freeze, PowerOff, PowerOn, Signal, StartService, StopService, Thaw
 from chaoskit.model.steps.record import Link, ProcessRef, StepRecord
-from chaoskit.model.steps.resources import SetLimit, SetQuota
+from chaoskit.model.steps.resources import KeepKilling, SetLimit, SetQuota, StartLoad
 from chaoskit.model.steps.shaping import LinkShape, ShapeLinks
 
 Step = Annotated[
@@ -41,7 +42,9 @@ Step = Annotated[
     | RestoreVolume
     | WriteFile
     | SetLimit
-    | SetQuota,
+    | SetQuota
+    | StartLoad
+    | KeepKilling,
     Field(discriminator="kind"),
 ]
 
@@ -70,11 +73,13 @@ __all__ = [
     "FailVolume",
     "Freeze",
     "JoinLinks",
+    "KeepKilling",
     "Link",
     "LinkShape",
     "Performed",
     "PowerOff",
     "PowerOn",
+    "ProcessCriteria",
     "ProcessRef",
     "RemoveFile",
     "RestoreVolume",
@@ -84,6 +89,7 @@ __all__ = [
     "ShapeLinks",
     "ShiftClock",
     "Signal",
+    "StartLoad",
     "StartService",
     "Step",
     "StepRecord",

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import shlex
+import signal as signals
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from chaoskit.model import capability
 from chaoskit.model.steps.record import ProcessRef, StepRecord
+
+_PASSES = frozenset(("STOP", "TSTP", "TTIN", "TTOU", "CONT", "CHLD", "URG", "WINCH"))
+
+
+def ending_signal(name: str) -> str:
+    """The plain name of a signal that ends a process which does not handle it. ValueError for any other."""
+    plain = name.upper().removeprefix("SIG")
+    if f"SIG{plain}" not in signals.Signals.__members__:
+        raise ValueError(f"there is no signal {name!r}; KILL, TERM, INT, HUP, ABRT and SEGV are some")
+    if plain in _PASSES:
+        raise ValueError(f"{plain} ends no process; to stop one, use process.hang")
+    return plain
 
 
 class Exec(StepRecord):
