@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.backends import plans
 from tests.live.shop import RELAY, Place
 from tests.live.test_killed import SHORT, all_moments
 
@@ -93,6 +95,56 @@ def test_a_whole_run(another_user: tuple[Path, dict[str, Any]]) -> None:
     assert result["environment"]["user"] == "unprivileged"
     assert "rootless" in result["lab"]["mode"]
     assert place.traces() == []
+
+
+FILE = "/etc/hosts"
+WEB = {"process": {"service": "web"}}
+FAULTS: dict[str, dict[str, Any]] = {
+    "file.change": {"path": FILE, "delete_line": "n1"},
+    "file.delete": {"path": FILE},
+    "service.stop": {"service": "web"},
+    "process.kill": WEB,
+    "process.hang": WEB,
+    "process.crash_loop": WEB,
+    "resource.cpu": {"workers": 1, "share": "50%"},
+    "resource.memory": {"allocate": "16MiB"},
+    "resource.descriptors": WEB,
+    "resource.disk_bandwidth": {"volume": "data", "size": "2MiB"},
+}
+
+
+def test_faults_of_files_services_processes_and_loads(another_user: tuple[Path, dict[str, Any]]) -> None:
+    top, options = another_user
+    home = top / "home" / "faults"
+    home.mkdir()
+    shutil.copy(Path(__file__).with_name("rootless_faults.py"), home)
+    interpreter = options["python"][-2]
+    argv = (interpreter, "-m", "http.server", "8000", "--bind", "0.0.0.0")
+    web = plans.web(argv=argv, user="root")
+    nodes = [plans.node(f"n{n}", n, services=(web,), volumes=plans.volume()) for n in range(2)]
+    (home / "plan.json").write_text(plans.plan(*nodes).model_dump_json())
+    (home / "faults.json").write_text(json.dumps(FAULTS))
+    os.chown(home, UID, UID)
+    ended = subprocess.run(
+        [*options["python"], "rootless_faults.py", "plan.json", "faults.json"],
+        cwd=home,
+        env={**options["environment"], "CHAOSKIT_STATE": str(home / "state")},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    found = json.loads(ended.stdout)
+    assert found.keys() == FAULTS.keys()
+    wrong = {
+        name: what
+        for name, what in found.items()
+        if {key: what.get(key) for key in ("before", "in_force", "gone", "again")}
+        != {"before": False, "in_force": True, "gone": True, "again": True}
+    }
+    assert wrong == {}
+    assert list((home / "state" / "labs").iterdir()) == []
 
 
 @pytest.mark.slow
