@@ -14,7 +14,7 @@ from chaoskit.engine.expanding import Injectable, expanded, is_by_clock
 from chaoskit.engine.loading import Loaded, LoadedLab
 from chaoskit.engine.previewing import preview
 from chaoskit.engine.refusing import refusals
-from chaoskit.model.capability import PACKAGES_DEBIAN, Need, Survey
+from chaoskit.model.capability import PACKAGES_DEBIAN, VOLUME_PROGRAM, Need, Survey
 from chaoskit.model.errors import CapabilityMissing, InputError
 from chaoskit.model.plan import Plan, PlannedAction, TrialPlan
 from chaoskit.ports.client import missing_drivers
@@ -60,9 +60,16 @@ class _Wanted:
 def lab_needs(lab: LoadedLab) -> tuple[Need, ...]:
     """What a lab itself asks of its backend."""
     spec = lab.file.spec
-    if not spec.image.apt:
-        return ()
-    return (Need(capability=PACKAGES_DEBIAN, why=f"to install {', '.join(spec.image.apt)}"),)
+    needs = []
+    if spec.image.apt:
+        needs.append(Need(capability=PACKAGES_DEBIAN, why=f"to install {', '.join(spec.image.apt)}"))
+    programmable = [
+        f"{v} of {g}" for g, group in spec.nodes.items() for v, s in group.volumes.items() if s.kind == "programmable"
+    ]
+    if programmable:
+        why = f"for the volumes of kind programmable: {', '.join(programmable)}"
+        needs.append(Need(capability=VOLUME_PROGRAM, why=why))
+    return tuple(needs)
 
 
 def check_lab(lab: LoadedLab, survey: Survey) -> None:

@@ -37,6 +37,9 @@ class VolumeSpec(Record):
     """Where it is seen in the node; `/<volume name>` when left out."""
     owner: str = "root"
     """The user who owns its root."""
+    kind: Literal["ext4-loop", "programmable"] = "ext4-loop"
+    """Both are ext4. Under `programmable` lies a disk whose every operation can be made slow, wrong or a lie; it is slower by
+    itself."""
 
 
 class NodeGroup(Record):

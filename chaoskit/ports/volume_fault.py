@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
-from chaoskit.model.capability import VOLUME_FAIL, Need
+from chaoskit.model.capability import VOLUME_FAIL, VOLUME_PROGRAM, Need
 from chaoskit.model.errors import StepFailed
 from chaoskit.model.facts import Check, VolumeQuery
 from chaoskit.model.lab import LabSpec
@@ -22,6 +22,8 @@ class VolumeFault(Fault):
 
     WHY: ClassVar[str]
     """What the backend must be able to do to volumes."""
+    PROGRAMMABLE_ONLY: ClassVar[bool] = False
+    """Whether it takes a volume of kind `programmable`."""
     SURVIVES_POWER: ClassVar[bool] = False
     """Whether it goes on when the node's power comes back; otherwise the power cycle, which mounts volumes afresh, would be the
     repair, and the node's power is claimed too."""
@@ -30,6 +32,8 @@ class VolumeFault(Fault):
     """A volume of the lab that the target has."""
 
     def needs(self) -> tuple[Need, ...]:
+        if self.PROGRAMMABLE_ONLY:
+            return (Need(capability=VOLUME_FAIL, why=self.WHY), Need(capability=VOLUME_PROGRAM, why=self.WHY))
         return (Need(capability=VOLUME_FAIL, why=self.WHY),)
 
     def misfits(self, lab: LabSpec, nodes: Sequence[str]) -> Iterator[str]:
@@ -37,6 +41,14 @@ class VolumeFault(Fault):
         if not any(self.volume in lab.nodes[group].volumes for group in groups):
             known = ", ".join(dict.fromkeys(v for group in groups for v in lab.nodes[group].volumes)) or "none"
             yield f"no target has a volume {self.volume!r}; volumes of {', '.join(groups)}: {known}"
+        for group in groups:
+            volume = lab.nodes[group].volumes.get(self.volume)
+            if self.PROGRAMMABLE_ONLY and volume is not None and volume.kind != "programmable":
+                yield (
+                    f"{self.NAME} needs a programmable disk, and the volume {self.volume} of {group} is of kind {volume.kind}; "
+                    f"write in the lab file, or in a variant of it: nodes: {{{group}: {{volumes: {{{self.volume}: "
+                    f"{{kind: programmable}}}}}}}}"
+                )
 
     def claims(self, nodes: Sequence[str]) -> tuple[str, ...]:
         volumes = tuple(f"volume:{node}:{self.volume}" for node in nodes)

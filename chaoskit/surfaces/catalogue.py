@@ -19,7 +19,7 @@ from chaoskit.engine.rendering import render_lab
 from chaoskit.model.capability import Survey
 from chaoskit.model.errors import ChaoskitError, StepFailed
 from chaoskit.model.experiment import Action, ClientSpec
-from chaoskit.model.facts import ClockQuery, FileQuery, ProcessesQuery, ProcessInfo, Query, Reading, VolumeQuery
+from chaoskit.model.facts import ClockQuery, FileQuery, ProcessesQuery, ProcessInfo, Query, Reading, VolumeQuery, VolumeSpeedQuery
 from chaoskit.model.files import FileState
 from chaoskit.model.lab import LabPlan, LabSpec
 from chaoskit.model.plan import SourceFile
@@ -75,6 +75,8 @@ class _ExampleScene(PreviewScene):
             return Reading(value="true")
         if query.kind in _EXAMPLE_USE:
             return _EXAMPLE_USE[query.kind]
+        if isinstance(query, VolumeSpeedQuery):
+            return Reading(value="faster")
         process = self._wanted.get("process")
         named = process if isinstance(process, Mapping) else {}
         name = str(named.get("name") or named.get("pattern") or "database")

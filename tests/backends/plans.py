@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import sys
-from typing import Any
+from typing import Any, Literal
 
 from chaoskit.model.lab import (
     HttpCheck,
@@ -79,5 +79,5 @@ def bare(count: int) -> LabPlan:
     return plan(*(node(f"n{number}", number) for number in range(count)))
 
 
-def volume(owner: str = "root") -> dict[str, VolumeSpec]:
-    return {"data": VolumeSpec(size=Size(32 << 20), owner=owner)}
+def volume(owner: str = "root", kind: Literal["ext4-loop", "programmable"] = "ext4-loop") -> dict[str, VolumeSpec]:
+    return {"data": VolumeSpec(size=Size(32 << 20), owner=owner, kind=kind)}

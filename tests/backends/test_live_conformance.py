@@ -141,6 +141,11 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "resource.cpu (limit)": ("resource.cpu", {"workers": None, "limit": 0.2}),
     "resource.memory (limit)": ("resource.memory", {"allocate": None, "spare": "16MiB"}),
     "resource.memory (limit and load)": ("resource.memory", {"allocate": None, "spare": "64MiB", "leave": "32MiB"}),
+    **{f"storage.{how} (programmable)": (f"storage.{how}", {}) for how in ("lost", "power_loss", "detach", "hang", "full")},
+    "storage.read_only (programmable)": ("storage.read_only", {}),
+    "storage.full (inodes)": ("storage.full", {"inodes": True}),
+    "storage.slow (limits)": ("storage.slow", {"latency": None, "iops": "50/s", "bandwidth": "4MiB"}),
+    "storage.errors (reads)": ("storage.errors", {"share": "5%", "writes": False}),
 }
 """Beside the faults' own examples: what is done in another way."""
 
@@ -154,7 +159,9 @@ def test_it_bites_and_heals_and_leaves_nothing(name: str, up: Callable[..., Name
         pytest.skip("; ".join(f"{capability}: {survey.reason(capability)}" for capability in lacking))
     if os.geteuid() != 0:
         pytest.skip("looking at the switch from outside needs root")
-    nodes = [plans.node(node, at, services=(plans.web(),), volumes=plans.volume()) for at, node in enumerate(NODES)]
+    programmable = "programmable" in name or getattr(FAULTS[kind], "PROGRAMMABLE_ONLY", False)
+    volume = plans.volume(kind="programmable" if programmable else "ext4-loop")
+    nodes = [plans.node(node, at, services=(plans.web(),), volumes=volume) for at, node in enumerate(NODES)]
     lab = up(plans.plan(*nodes).model_copy(update={"clients": ("n2",)}))
     before = at_rest(lab)
     facts = fault.prepare(scene(lab), ("n0",), "tag")

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -92,7 +93,8 @@ def state(backend: NamespaceBackend, tmp_path: Path) -> Iterator[Path]:
 
 
 def rich_plan():  # type: ignore[no-untyped-def]
-    nodes = [plans.node(f"n{n}", n, volumes=plans.volume(), services=(plans.sleeper(),)) for n in range(3)]
+    kinds: list[Any] = ["programmable" if os.geteuid() == 0 else "ext4-loop", "ext4-loop", "ext4-loop"]
+    nodes = [plans.node(f"n{n}", n, volumes=plans.volume(kind=k), services=(plans.sleeper(),)) for n, k in enumerate(kinds)]
     return plans.plan(*nodes)
 
 

@@ -6,9 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from chaoskit.model.facts import (
+    DiskErrorsQuery,
+    DiskFlushQuery,
     FileQuery,
     Reading,
     VolumeQuery,
+    VolumeSpeedQuery,
 )
 from chaoskit.model.steps import (
     FailVolume,
@@ -28,13 +31,33 @@ def remove_file(c: SimulatedCluster, step: RemoveFile) -> None:
 
 
 def fail_volume(c: SimulatedCluster, step: FailVolume) -> None:
-    c.volumes[step.node, step.volume] = {"lost": "eio", "hang": "hangs", "detach": "detached", "no_inodes": "full"}.get(
-        step.how, step.how
-    )
+    c.volumes[step.node, step.volume] = {
+        "lost": "eio",
+        "hang": "hangs",
+        "detach": "detached",
+        "no_inodes": "full",
+        "power_loss": "eio",
+    }.get(step.how, step.how)
 
 
 def restore_volume(c: SimulatedCluster, step: RestoreVolume) -> None:
     c.volumes.pop((step.node, step.volume), None)
+
+
+def volume_speed(c: SimulatedCluster, query: VolumeSpeedQuery) -> Reading:
+    slow = c.volumes.get((query.node, query.volume)) == "slow"
+    felt = query.asked if slow else query.asked * (0.1 if query.measure == "latency" else 10)
+    return Reading(value=query.judged(felt), number=felt)
+
+
+def disk_errors(c: SimulatedCluster, query: DiskErrorsQuery) -> Reading:
+    felt = query.expected_percent if c.volumes.get((query.node, query.volume)) == "errors" else 0.0
+    return Reading(value=query.judged(felt), number=felt)
+
+
+def disk_flushes(c: SimulatedCluster, query: DiskFlushQuery) -> Reading:
+    lies = c.volumes.get((query.node, query.volume)) == "lying"
+    return Reading(value="lying" if lies else "honest", number=float(lies))
 
 
 def volume(c: SimulatedCluster, query: VolumeQuery) -> Reading:
@@ -52,4 +75,10 @@ DEEDS: dict[str, Callable[[SimulatedCluster, Any], None]] = {
     "fail_volume": fail_volume,
     "restore_volume": restore_volume,
 }
-ANSWERS: dict[str, Callable[[SimulatedCluster, Any], Reading]] = {"volume": volume, "file": file}
+ANSWERS: dict[str, Callable[[SimulatedCluster, Any], Reading]] = {
+    "volume": volume,
+    "volume_speed": volume_speed,
+    "disk_errors": disk_errors,
+    "disk_flushes": disk_flushes,
+    "file": file,
+}

@@ -91,6 +91,10 @@ LAB_CASES = {
     "template includes": ("{{ node }}", "{% include '/etc/passwd' %}", ["cannot include"]),
     "unknown endpoint kind": ("kind: sql", "kind: sqll", ["value: sqll", "mean 'sql'"]),
 }
+STORAGE_CASES = {
+    "no such volume": ("storage.lost", "data", ["no target has a volume 'data'; volumes of db: pg, etcd"]),
+    "a volume that cannot lie": ("storage.lying", "pg", ["the volume pg of db is of kind ext4-loop", "{kind: programmable}"]),
+}
 PLACE = re.compile(r"^\S+\.yaml:\d+:\d+: ", re.MULTILINE)
 
 
@@ -200,3 +204,16 @@ def test_as_a_real_process(tmp_path: Path) -> None:
         assert result.stdout == ""
         assert said in result.stderr
         assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(("fault", "volume", "words"), STORAGE_CASES.values(), ids=STORAGE_CASES)
+def test_a_storage_fault_that_the_labs_volume_cannot_play(fault: str, volume: str, words: list[str], tmp_path: Path) -> None:
+    shipped = Path("experiments/patroni/primary-power-off.yaml").resolve()
+    text = shipped.read_text().replace("../../labs/patroni", str(shipped.parents[2] / "labs" / "patroni"))
+    experiment = tmp_path / "experiment.yaml"
+    experiment.write_text(text.replace("inject: node.power_off", f"inject: {fault}\n    with: {{volume: {volume}}}"))
+    result = real("validate", str(experiment))
+    assert result.returncode == 2, result.stdout
+    assert PLACE.search(result.stderr), result.stderr
+    for word in words:
+        assert word in result.stderr, result.stderr

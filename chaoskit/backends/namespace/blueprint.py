@@ -80,7 +80,13 @@ def _node(plan: LabPlan, number: int, node: NodePlan, networks: dict[str, int]) 
         silence=packed(nft.silence(tag, ports)),
         unsilence=packed(nft.join(tag)),
         volumes=[
-            {"name": name, "size_bytes": int(volume.size), "mount": volume.mount or f"/{name}", "owner": volume.owner}
+            {
+                "name": name,
+                "size_bytes": int(volume.size),
+                "mount": volume.mount or f"/{name}",
+                "owner": volume.owner,
+                "kind": volume.kind,
+            }
             for name, volume in node.volumes.items()
         ],
         services=[_service(service) for service in node.services],

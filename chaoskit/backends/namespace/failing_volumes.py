@@ -1,4 +1,4 @@
-"""Volumes that fail on purpose: lost, detached, hanging, read-only, full; and how each of them works again.
+"""Volumes that fail on purpose: lost, detached, hanging, read-only, full, slow, wrong, lying; and how each of them works again.
 
 A volume that was lost or turned read-only can only be had back by a fresh mount, and that only when nobody holds the dead one:
 as on a real host, the processes that still do are ended first.
@@ -18,7 +18,9 @@ from pathlib import Path
 from chaoskit.backends.namespace import census, syscalls
 from chaoskit.backends.namespace import volume_errands as on_volume
 from chaoskit.backends.namespace.department import Department, Handler
-from chaoskit.backends.namespace.errands import Hangs, inside
+from chaoskit.backends.namespace.disk_model import TAIL_BYTES
+from chaoskit.backends.namespace.disks import Disk, Disks
+from chaoskit.backends.namespace.errands import Hangs, beside, inside
 from chaoskit.backends.namespace.node import Node
 from chaoskit.backends.namespace.processes import Json, Nursery
 from chaoskit.backends.namespace.volumes import Volumes, attached_to
@@ -27,14 +29,22 @@ from chaoskit.backends.namespace.wire import Refused
 _WITHIN_S = 20.0
 _RELEASE_S = 8.0
 _BALLAST = ".chaoskit-ballast"
-_NEEDS_REPAIR = ("lost", "detach", "read_only")
+_NEEDS_REPAIR = ("lost", "power_loss", "detach", "read_only")
+_BY_DISK = ("lost", "power_loss", "detach", "hang", "slow", "errors", "lying")
+"""What a programmable disk plays itself."""
+_DISK_ONLY = ("slow", "errors", "lying")
+_LASTING = ("slow", "lying")
+"""What a power cycle of the node does not repair."""
+_PROGRAM = ("how", "latency_s", "iops", "bytes_per_s", "share", "reads", "writes", "seed")
 
 
 class FailingVolumes(Department):
     """What a lab can be told and asked about failing volumes."""
 
-    def __init__(self, volumes: Volumes, nursery: Nursery, find: Callable[[str], Node]) -> None:
-        self._volumes, self._nursery, self._find = volumes, nursery, find
+    def __init__(
+        self, volumes: Volumes, disks: Disks, nursery: Nursery, find: Callable[[str], Node], say: Callable[..., None]
+    ) -> None:
+        self._volumes, self._disks, self._nursery, self._find, self._say = volumes, disks, nursery, find, say
         self._failed: dict[tuple[str, str], str] = {}
         self._probes: dict[tuple[str, str], asyncio.Future[int]] = {}
 
@@ -42,18 +52,52 @@ class FailingVolumes(Department):
         return {"fail_volume": self._fail, "restore_volume": self._restore}
 
     def questions(self) -> dict[str, Handler]:
-        return {"volume": self._ask}
+        return {
+            "volume": self._ask_working,
+            "volume_speed": self._ask_speed,
+            "disk_errors": self._ask_errors,
+            "disk_flushes": self._ask_flushes,
+        }
 
-    def thaw(self, node: Node) -> None:
-        """Let a node's hanging volumes go on: who waits for one cannot even be killed. Nothing where none hangs."""
+    # ---- the node's power
+
+    async def lose_power(self, node: Node) -> None:
+        """What was not flushed is gone; what hangs goes on and ends with errors, for who waits cannot even be killed."""
+        for disk in self._disks.of(node.name):
+            try:
+                self._note_loss(disk.name, await disk.tell("power", on=False))
+            except Refused as refusal:  # a disk that is gone answers with errors: as good as without power
+                self._say("problem", message=str(refusal))
+        self._volumes.lose_unsynced(node.name, [volume["name"] for volume in node.plan["volumes"]])
+        await self.thaw(node)
+
+    def _note_loss(self, name: str, report: Json) -> str:
+        lost, flushed = report["lost_bytes"], report["lost_flushed_bytes"]
+        text = f"the disk of {name} lost {lost} bytes of its cache with its power, {flushed} of them acknowledged as flushed"
+        self._say("note", text=text, author="backend")
+        return text
+
+    async def thaw(self, node: Node) -> None:
+        """Let a node's hanging volumes go on. Nothing where none hangs."""
         for volume in node.plan["volumes"]:
-            if self._failed.get((node.name, volume["name"])) == "hang":
-                syscalls.thaw_filesystem(str(self._volumes.place(node.name, volume["name"])))
+            name = volume["name"]
+            if self._failed.get((node.name, name)) == "hang":
+                disk = self._disks.find(node.name, name)
+                if disk is None:
+                    syscalls.thaw_filesystem(str(self._volumes.place(node.name, name)))
+                elif disk.alive:
+                    await disk.tell("restore")
 
-    def node_booting(self, node: Node) -> None:
-        """The node's volumes are about to be mounted afresh: none of them fails any more."""
-        for key in [key for key in self._failed if key[0] == node.name]:
-            del self._failed[key]
+    async def regain_power(self, node: Node) -> None:
+        """The node's volumes are about to be mounted afresh: what that repairs fails no more."""
+        for disk in self._disks.of(node.name):
+            await disk.tell("power", on=True)
+        for key, how in list(self._failed.items()):
+            if key[0] == node.name and how not in _LASTING:
+                failing = self._disks.find(*key)
+                if failing is not None and how in _BY_DISK:
+                    await failing.tell("restore")
+                del self._failed[key]
 
     def _named(self, asked: Json) -> tuple[Node, str, str]:
         """(node, volume, where the node mounts it)."""
@@ -76,24 +120,24 @@ class FailingVolumes(Department):
             raise Refused(f"{node.name} is off: its volumes are not mounted")
         if key in self._failed:
             raise Refused(f"{node.name}: the volume {volume} fails already ({self._failed[key]})")
-        failures: dict[str, Callable[[], None]] = {
-            "lost": partial(syscalls.shut_down_ext4, place),
-            "detach": partial(syscalls.shut_down_ext4, place),
-            "hang": partial(syscalls.freeze_filesystem, place),
-            "read_only": partial(on_volume.break_file_system, place),
-            "full": partial(on_volume.fill, f"{place}/{_BALLAST}", act["free_bytes"]),
-            "no_inodes": partial(on_volume.fill_inodes, f"{place}/{_BALLAST}", act["free_inodes"]),
-        }
+        disk = self._disks.find(node.name, volume)
+        if disk is None and how in _DISK_ONLY:
+            raise Refused(f"{node.name}: the volume {volume} is no programmable disk: write `kind: programmable` in the lab file")
         self._failed[key] = how
+        said = ""
         try:
-            await self._child(failures[how], f"{node.name}: making {volume} fail ({how})")
+            if disk is not None and how in _BY_DISK:
+                report = await disk.tell("fail", **{name: act[name] for name in _PROGRAM})
+                said = self._note_loss(disk.name, report) if how == "power_loss" else ""
+            if (failure := _failure(act, place, by_disk=disk is not None)) is not None:
+                await self._child(failure, f"{node.name}: making {volume} fail ({how})")
         except Refused:
-            if how in _NEEDS_REPAIR:
+            if how in _NEEDS_REPAIR and disk is None:
                 del self._failed[key]  # its repair would end processes that do no harm
             raise
         if how == "detach":
             await self._take_away(node, volume, mount)
-        return {}
+        return {"output": said}
 
     async def _take_away(self, node: Node, volume: str, mount: str) -> None:
         device = self._volumes.place(node.name, volume).stat().st_dev
@@ -116,24 +160,35 @@ class FailingVolumes(Department):
         how = self._failed.get(key)
         place = self._volumes.place(node.name, volume)
         said = "it works"
-        if how is not None and os.path.ismount(place):
-            if how == "hang":
+        disk = self._disks.find(node.name, volume)
+        if how is not None and disk is not None and how in _BY_DISK:
+            await disk.tell("restore")
+        if how is not None and (node.init or os.path.ismount(place)):
+            if how == "hang" and disk is None:
                 syscalls.thaw_filesystem(str(place))
             elif how in ("full", "no_inodes"):
                 await self._child(partial(on_volume.empty, f"{place}/{_BALLAST}"), f"{node.name}: emptying {volume}")
-            else:
+            elif how in _NEEDS_REPAIR or (how == "errors" and not await self._still_works(place)):
                 node.mending += 1
                 try:
-                    said = await self._repair(node, volume, mount, check=how == "read_only")
+                    said = await self._repair(node, volume, mount, check=how in ("read_only", "errors"))
                 finally:
                     node.mending -= 1
         self._failed.pop(key, None)
         return {"output": said}
 
+    async def _still_works(self, place: Path) -> bool:
+        """Whether the file system took no harm: after an error in its journal ext4 writes no more."""
+        try:
+            await self._child(partial(on_volume.demand_working, str(place)), f"writing to {place}")
+        except Refused:
+            return False
+        return True
+
     async def _repair(self, node: Node, volume: str, mount: str, *, check: bool) -> str:
         place = self._volumes.place(node.name, volume)
         image = self._volumes.image(node.name, volume)
-        ended = await self._let_go(node, volume, mount)
+        ended = await self._let_go(node, volume, mount) if os.path.ismount(place) else 0
         if check:
             await self._child(partial(on_volume.check, str(image)), f"{node.name}: checking {volume}")
         await self._child(partial(self._volumes.mount, node.name, volume), f"{node.name}: mounting {volume}")
@@ -172,7 +227,14 @@ class FailingVolumes(Department):
 
     # ---- asking
 
-    async def _ask(self, query: Json) -> Json:
+    async def _ask_working(self, query: Json) -> Json:
+        return await self._inside(query, on_volume.probed)
+
+    async def _ask_speed(self, query: Json) -> Json:
+        return await self._inside(query, on_volume.speed)
+
+    async def _inside(self, query: Json, errand: Callable[[str, int, Json], Json]) -> Json:
+        """What an errand at the volume's mount point says, or that the node is off or the volume hangs."""
         node, volume, mount = self._named(query)
         key, within_s = (node.name, volume), query["timeout_s"]
         if not node.init:
@@ -184,11 +246,45 @@ class FailingVolumes(Department):
             del self._probes[key]
         try:
             device = self._volumes.place(node.name, volume).stat().st_dev
-            probe = partial(on_volume.probed, mount, device, query)
-            return await inside(self._nursery, node, probe, f"writing to {mount}", within_s)
+            return await inside(self._nursery, node, partial(errand, mount, device, query), f"asking {mount}", within_s)
         except Hangs as hangs:
             self._probes[key] = hangs.ended
             return {"value": "hangs"}
+
+    def _disk_asked(self, query: Json) -> tuple[Node, str, Disk]:
+        node, volume, _ = self._named(query)
+        disk = self._disks.find(node.name, volume)
+        if disk is None:
+            raise Refused(f"{node.name}: the volume {volume} is no programmable disk")
+        return node, volume, disk
+
+    async def _ask_errors(self, query: Json) -> Json:
+        node, volume, disk = self._disk_asked(query)
+        file, at = str(self._volumes.image(node.name, volume)), disk.size_bytes - TAIL_BYTES
+        errand = partial(on_volume.errors_of, file, at, query)
+        return await beside(self._nursery, node, errand, f"asking the disk of {volume}", query["timeout_s"])
+
+    async def _ask_flushes(self, query: Json) -> Json:
+        node, _, disk = self._disk_asked(query)
+        if node.init:
+            await self._ask_working({**query, "write_bytes": 1, "inodes": 1, "count_inodes": False})
+        lies = (await disk.tell("report"))["flushes_not_done"]
+        return {"value": "lying" if lies else "honest", "number": lies}
+
+
+def _failure(act: Json, place: str, *, by_disk: bool) -> Callable[[], None] | None:
+    """What is done to the file system itself; None where the disk beneath does all of it."""
+    failures: dict[str, Callable[[], None]] = {
+        "lost": partial(syscalls.shut_down_ext4, place),
+        "power_loss": partial(syscalls.shut_down_ext4, place),
+        "detach": partial(syscalls.shut_down_ext4, place),
+        "read_only": partial(on_volume.break_file_system, place),
+        "full": partial(on_volume.fill, f"{place}/{_BALLAST}", act["free_bytes"]),
+        "no_inodes": partial(on_volume.fill_inodes, f"{place}/{_BALLAST}", act["free_inodes"]),
+    }
+    if not by_disk:
+        failures["hang"] = partial(syscalls.freeze_filesystem, place)
+    return failures.get(act["how"])
 
 
 def holders(node: Node, device: int) -> list[int]:

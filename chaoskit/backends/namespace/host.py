@@ -20,6 +20,7 @@ from chaoskit.backends.namespace.clocks import Clocks
 from chaoskit.backends.namespace.commands import Commands
 from chaoskit.backends.namespace.controllers import NOTED, LabGroups, own_v1_places
 from chaoskit.backends.namespace.department import Department, Handler
+from chaoskit.backends.namespace.disks import Disks
 from chaoskit.backends.namespace.failing_volumes import FailingVolumes
 from chaoskit.backends.namespace.files import Files
 from chaoskit.backends.namespace.killing import Killing
@@ -32,7 +33,7 @@ from chaoskit.backends.namespace.quotas import Quotas
 from chaoskit.backends.namespace.services import Supervisor
 from chaoskit.backends.namespace.shapes import Shapes
 from chaoskit.backends.namespace.volumes import Volumes
-from chaoskit.backends.namespace.wire import Blueprint, NodeJson, Refused, unpacked
+from chaoskit.backends.namespace.wire import Blueprint, NodeJson, Refused, VolumeJson, unpacked
 from chaoskit.linux import netlink
 
 _BOOT_DEADLINE_S = 20.0
@@ -47,8 +48,9 @@ class LabHost:
         self.lab, self.nursery, self.rootless = lab, nursery, rootless
         self.volumes = Volumes(lab["directory"], loop_backed=not rootless)
         self.files = Files(nursery, self.node)
-        self.failing = FailingVolumes(self.volumes, nursery, self.node)
         self.activities = Activities(self.say)
+        self.disks = Disks(self.volumes, nursery, self.say)
+        self.failing = FailingVolumes(self.volumes, self.disks, nursery, self.node, self.say)
         self.supervisor = Supervisor(lab, nursery, self.say)
         self.events: list[Json] = []
         self.nodes: dict[str, Node] = {}
@@ -134,7 +136,18 @@ class LabHost:
 
     async def _make_volumes(self, node: Node) -> None:
         if node.plan["volumes"]:
+            for volume in node.plan["volumes"]:
+                if volume["kind"] == "programmable":
+                    self._start_disk(node, volume)
             await self._blocking(lambda: self.volumes.make_all(node.name, node.plan["volumes"]), f"{node.name}: volumes")
+
+    def _start_disk(self, node: Node, volume: VolumeJson) -> None:
+        if not self.volumes.loop_backed:
+            raise Refused(f"{node.name}: the volume {volume['name']} is of kind programmable, which needs root")
+        try:
+            self.disks.start(node.name, volume)
+        except OSError as error:
+            raise Refused(f"{node.name}: the programmable disk of {volume['name']}: {error}") from error
 
     async def _flush(self, node: Node) -> None:
         if node.plan["volumes"]:
@@ -287,8 +300,9 @@ class LabHost:
         if silent:
             transport.send_batch(netlink.NETLINK_NETFILTER, unpacked(node.plan["silence"]))
         if lose_unsynced:
-            self.volumes.lose_unsynced(node.name, names)
-        self.failing.thaw(node)  # who waits for a hanging volume cannot be killed
+            await self.failing.lose_power(node)
+        else:
+            await self.failing.thaw(node)  # who waits for a hanging volume cannot be killed
         await self._kill(node)
         dead = {"ended_ns": time.monotonic_ns()}  # what follows is tidying up: the node has no power any more
         self._unplug(node)
@@ -324,6 +338,7 @@ class LabHost:
             transport.send_batch(netlink.NETLINK_NETFILTER, unpacked(node.plan["unsilence"]), tolerate=(errno.ENOENT,))
             for department in self._departments:
                 department.node_booting(node)
+            await self.failing.regain_power(node)
             names = [v["name"] for v in node.plan["volumes"]]
             if names and self.volumes.loop_backed:
                 await self._blocking(lambda: self.volumes.mount_all(node.name, names), f"{node.name}: mount")
@@ -341,11 +356,8 @@ class LabHost:
         for node in self.nodes.values():
             if node.init:
                 node.busy = "powering off"
-                names = [v["name"] for v in node.plan["volumes"]]
-                with contextlib.suppress(OSError):
-                    self.failing.thaw(node)
-                with contextlib.suppress(OSError):
-                    self.volumes.lose_unsynced(node.name, names)  # nobody will read it: do not wait for its flush
+                with contextlib.suppress(OSError, Refused):
+                    await self.failing.lose_power(node)  # nobody will read it: do not wait for its flush
         for node in self.nodes.values():
             try:
                 if node.init:
@@ -353,6 +365,10 @@ class LabHost:
                 self.volumes.unmount_all(node.name, [v["name"] for v in node.plan["volumes"]])
             except (Refused, OSError) as error:
                 trouble.append(f"{node.name}: {error}")
+        try:
+            self.disks.end()
+        except OSError as error:
+            trouble.append(str(error))
         for group in ([self.cgroup] if self.cgroup is not None else []) + self.groups.directories():
             try:
                 freezer.remove_cgroup(group)

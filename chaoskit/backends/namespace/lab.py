@@ -14,7 +14,16 @@ from chaoskit.backends.namespace.state import LabFiles, processes_of, wait_until
 from chaoskit.backends.namespace.wire import Refused, unpacked
 from chaoskit.linux import nft
 from chaoskit.model.errors import LabGone, LabUnavailable, StepFailed
-from chaoskit.model.facts import DroppedQuery, ExecQuery, LinkQuery, ProcessInfo, Query, Reading
+from chaoskit.model.facts import (
+    DiskErrorsQuery,
+    DroppedQuery,
+    ExecQuery,
+    LinkQuery,
+    ProcessInfo,
+    Query,
+    Reading,
+    VolumeSpeedQuery,
+)
 from chaoskit.model.files import FileState
 from chaoskit.model.history import Event
 from chaoskit.model.lab import LabPlan
@@ -67,6 +76,8 @@ class NamespaceLab:
             return Reading(value=query.judged(answer["felt"]), number=answer["felt"], at_ns=answer["at_ns"])
         if isinstance(query, ExecQuery):
             return Reading(number=answer["code"], value=answer["output"][:_OUTPUT_KEPT], at_ns=answer["at_ns"])
+        if isinstance(query, VolumeSpeedQuery | DiskErrorsQuery) and "value" not in answer:
+            return Reading(value=query.judged(answer["number"]), number=answer["number"], at_ns=answer["at_ns"])
         file = FileState(**answer["file"]) if "file" in answer else None
         return Reading(
             file=file,

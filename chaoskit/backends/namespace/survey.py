@@ -33,6 +33,7 @@ _EVERYTHING = (
     names.FILE_EDIT,
     names.VOLUME_LOSE_UNSYNCED,
     names.VOLUME_FAIL,
+    names.VOLUME_PROGRAM,
     names.PACKAGES_DEBIAN,
     names.USERS_MANY,
     names.RESOURCE_LOAD,
@@ -80,6 +81,7 @@ def take_survey(backend: str, lab: LabSpec) -> Survey:
         _clock(answers["clock"]),
         _volume(names.VOLUME_LOSE_UNSYNCED, answers.get("volume"), root),
         _volume(names.VOLUME_FAIL, answers.get("volume_fail"), root),
+        _program(answers.get("volume_program"), root),
         _packages(root),
         *(_quota(name, answers[name], root) for name in names.QUOTAS.values()),
     )
@@ -164,6 +166,15 @@ def _quota(name: str, why: str, root: bool) -> Capability:
     if not root:
         return Capability(name=name, present=False, reason="cgroups that limit a whole node need root")
     return Capability(name=name, present=not why, reason=why)
+
+
+def _program(why: str | None, root: bool) -> Capability:
+    name = names.VOLUME_PROGRAM
+    if not root:
+        reason = "a programmable disk is FUSE under a loop device: FUSE works for every user here, loop devices need root"
+        return Capability(name=name, present=False, reason=reason)
+    advice = "it takes FUSE (modprobe fuse; CONFIG_FUSE_FS; in a container: --device /dev/fuse) and loop devices"
+    return Capability(name=name, present=not why, reason=f"a disk of chaoskit's own: {why}; {advice}" if why else "")
 
 
 def _packages(root: bool) -> Capability:

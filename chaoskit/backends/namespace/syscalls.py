@@ -32,13 +32,17 @@ MNT_DETACH = 2
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
+_PR_SET_IO_FLUSHER = 57
 _SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41, "ppc64le": 203, "s390x": 217, "armv7l": 218, "i686": 217}
 
 _LOOP_SET_FD = 0x4C00
 _LOOP_SET_STATUS64 = 0x4C04
+_LOOP_SET_DIRECT_IO = 0x4C08
+_LOOP_SET_BLOCK_SIZE = 0x4C09
 _LOOP_CONFIGURE = 0x4C0A
 _LOOP_CTL_GET_FREE = 0x4C82
 _LO_FLAGS_AUTOCLEAR = 4
+_LO_FLAGS_DIRECT_IO = 16
 _FIFREEZE = 0xC0045877
 _FITHAW = 0xC0045878
 _SYS_OPEN_TREE = 428  # the same number on every architecture
@@ -79,6 +83,12 @@ def bind(source: str, target: str) -> None:
     mount(source, target, flags=MS_BIND)
 
 
+def mount_fuse(target: str, channel: int) -> None:
+    """Mount a FUSE file system that whoever reads `channel` (/dev/fuse) serves."""
+    flags = MS_NODEV | MS_NOSUID | MS_NOEXEC
+    mount("chaoskit", target, "fuse", flags, f"fd={channel},rootmode=40000,user_id=0,group_id=0")
+
+
 def unmount(target: str, *, detach: bool = False) -> None:
     _check(_libc.umount2(target.encode(), MNT_DETACH if detach else 0), f"umount {target}")
 
@@ -98,6 +108,11 @@ def die_with_parent() -> None:
 def name_process(name: str) -> None:
     """Sets the name that ps shows, cut at 15 bytes."""
     _check(_libc.prctl(_PR_SET_NAME, name.encode()[:15], 0, 0, 0), "prctl(PR_SET_NAME)")
+
+
+def serve_storage() -> None:
+    """This process serves a disk: memory is found for it without waiting for a disk. Needs CAP_SYS_RESOURCE."""
+    _check(_libc.prctl(_PR_SET_IO_FLUSHER, 1, 0, 0, 0), "prctl(PR_SET_IO_FLUSHER)")
 
 
 def set_host_name(name: str) -> None:
@@ -161,10 +176,11 @@ def attach_mount(tree: int, target: str) -> None:
 
 
 @contextlib.contextmanager
-def loop_device(image: str, nodes: str, *, read_only: bool = False) -> Iterator[str]:
+def loop_device(image: str, nodes: str, *, read_only: bool = False, direct_bytes: int = 0) -> Iterator[str]:
     """A loop device over a file, which the kernel frees at its last close: mount it before this ends.
 
-    `nodes`: a directory where a device node may be made, for machines whose /dev lacks it.
+    `nodes`: a directory where a device node may be made, for machines whose /dev lacks it. `direct_bytes`: nothing of the file
+    is cached on its way, and this is the device's block size.
     """
     control = os.open("/dev/loop-control", os.O_RDWR)
     backing = os.open(image, os.O_RDONLY if read_only else os.O_RDWR)
@@ -174,7 +190,7 @@ def loop_device(image: str, nodes: str, *, read_only: bool = False) -> Iterator[
             number = fcntl.ioctl(control, _LOOP_CTL_GET_FREE)
             path = _loop_node(number, nodes)
             loop = os.open(path, os.O_RDONLY if read_only else os.O_RDWR)
-            if _configured(loop, backing):
+            if _configured(loop, backing, direct_bytes):
                 break
             os.close(loop)  # another process took it between the two calls
             loop = -1
@@ -197,12 +213,12 @@ def _loop_node(number: int, nodes: str) -> str:
     return path
 
 
-def _configured(loop: int, backing: int) -> bool:
+def _configured(loop: int, backing: int, direct_bytes: int) -> bool:
     """Attaches the file with AUTOCLEAR; False where the device was taken meanwhile."""
     info = bytearray(232)
-    struct.pack_into("=I", info, 52, _LO_FLAGS_AUTOCLEAR)
+    struct.pack_into("=I", info, 52, _LO_FLAGS_AUTOCLEAR | (_LO_FLAGS_DIRECT_IO if direct_bytes else 0))
     try:
-        fcntl.ioctl(loop, _LOOP_CONFIGURE, struct.pack("=II", backing, 0) + bytes(info) + bytes(64))
+        fcntl.ioctl(loop, _LOOP_CONFIGURE, struct.pack("=II", backing, direct_bytes) + bytes(info) + bytes(64))
     except OSError as error:
         if error.errno == 16:
             return False
@@ -210,6 +226,9 @@ def _configured(loop: int, backing: int) -> bool:
             raise
         fcntl.ioctl(loop, _LOOP_SET_FD, backing)  # Linux before 5.8
         fcntl.ioctl(loop, _LOOP_SET_STATUS64, bytes(info))
+        if direct_bytes:
+            fcntl.ioctl(loop, _LOOP_SET_BLOCK_SIZE, direct_bytes)
+            fcntl.ioctl(loop, _LOOP_SET_DIRECT_IO, 1)
     return True
 
 

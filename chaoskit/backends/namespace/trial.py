@@ -10,6 +10,7 @@ import asyncio
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -19,13 +20,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from chaoskit.backends.namespace import freezer, identity, shifted_vdso, syscalls, transport
+from chaoskit.backends.namespace import disk_server, freezer, identity, shifted_vdso, syscalls, transport
 from chaoskit.backends.namespace.controllers import CONTROLLERS, LabGroups, own_v1_places
+from chaoskit.backends.namespace.disk_model import TAIL_BYTES
 from chaoskit.backends.namespace.processes import forked
 from chaoskit.backends.namespace.relay import Relay
 from chaoskit.backends.namespace.state import TRIAL
 from chaoskit.backends.namespace.volumes import Volumes
-from chaoskit.backends.namespace.wire import Refused, unpacked
+from chaoskit.backends.namespace.wire import Refused, VolumeJson, unpacked
 from chaoskit.linux import netlink, procfs
 
 _PARENT = syscalls.CLONE_NEWNS | syscalls.CLONE_NEWNET | syscalls.CLONE_NEWPID | syscalls.CLONE_NEWUTS | syscalls.CLONE_NEWIPC
@@ -46,6 +48,7 @@ def main() -> None:
         trials[name] = partial(_namespaces, request["wires"], act)
     if os.geteuid() == 0:
         trials["volume"] = lambda: _volume(directory, "lose")
+        trials["volume_program"] = lambda: _program(directory)
         trials["volume_fail"] = lambda: _volume(directory, "fail")
     running = {name: _begun(trial) for name, trial in trials.items()}
     answers = {name: _outcome(*begun) for name, begun in running.items()}
@@ -193,7 +196,7 @@ def _volume(directory: str, what: str) -> None:
     with tempfile.TemporaryDirectory(prefix="trial-", dir=directory) as scratch:
         os.mkdir(f"{scratch}/disks")
         volumes = Volumes(scratch, loop_backed=True)
-        volumes.make("trial", {"name": "v", "size_bytes": 4 << 20, "mount": "/v", "owner": "root"})
+        volumes.make("trial", {"name": "v", "size_bytes": 4 << 20, "mount": "/v", "owner": "root", "kind": "ext4-loop"})
         try:
             if what == "lose":
                 volumes.lose_unsynced("trial", ["v"])
@@ -204,6 +207,38 @@ def _volume(directory: str, what: str) -> None:
                 syscalls.thaw_filesystem(place)
         finally:
             volumes.unmount("trial", "v")
+
+
+def _program(directory: str) -> None:
+    """A small programmable disk with a file system on it is mounted, and flushes when told to."""
+    syscalls.unshare(syscalls.CLONE_NEWNS)
+    syscalls.mount("none", "/", flags=syscalls.MS_REC | syscalls.MS_PRIVATE)
+    with tempfile.TemporaryDirectory(prefix="trial-", dir=directory) as scratch:
+        os.mkdir(f"{scratch}/disks")
+        volumes = Volumes(scratch, loop_backed=True)
+        volume = VolumeJson(name="v", size_bytes=4 << 20, mount="/v", owner="root", kind="programmable")
+        place = volumes.disk_place("trial", "v")
+        place.mkdir(parents=True)
+        channel = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        syscalls.mount_fuse(str(place), channel)
+        image, size = str(volumes.durable_image("trial", "v")), (4 << 20) + TAIL_BYTES
+        serve = partial(disk_server.run, channel, theirs.fileno(), image, size)
+        server = forked(serve, keep=[channel, theirs.fileno()])
+        os.close(channel)
+        theirs.close()
+        try:
+            volumes.make("trial", volume)
+            volumes.flush("trial", ["v"])
+            ours.settimeout(2.0)
+            ours.send(b'{"do": "report"}')
+            if not json.loads(ours.recv(4096))["flushes"]:
+                raise Refused("a flush of the file system did not reach its disk")
+            volumes.unmount("trial", "v")
+        finally:
+            os.kill(server, 9)
+            os.waitpid(server, 0)
+            syscalls.unmount(str(place), detach=True)
 
 
 if __name__ == "__main__":

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import mmap
 import os
 import shutil
 import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -131,3 +134,86 @@ def probed(mount: str, device: int, query: Json) -> Json:
 
 def _free(mount: str, query: Json) -> int:
     return os.statvfs(mount).f_favail if query["count_inodes"] else _free_bytes(mount)
+
+
+def demand_working(place: str) -> None:
+    """RuntimeError with how a write ends, where it does not work."""
+    query = {"inodes": 1, "write_bytes": 1, "count_inodes": False}
+    seen = probed(place, os.stat(place).st_dev, query)["value"]
+    if seen != "works":
+        raise RuntimeError(f"a write ends with {seen}")
+
+
+_RATE_FOR_S = 1.0
+_LATENCY_TIMES = 5
+_LARGE_BYTES = 256 << 10
+
+
+def speed(mount: str, device: int, query: Json) -> Json:
+    """How fast direct writes are, one after the other, each one operation of the disk: number as the query measures."""
+    try:
+        if os.stat(mount).st_dev != device:
+            return {"value": "detached"}
+        fd = os.open(mount, os.O_TMPFILE | os.O_RDWR | os.O_DIRECT | os.O_CLOEXEC, 0o600)
+        try:
+            os.posix_fallocate(fd, 0, _LARGE_BYTES)
+            measures = {"latency": _latency_s, "iops": _operations_per_s, "bandwidth": _bytes_per_s}
+            return {"number": measures[query["measure"]](fd)}
+        finally:
+            os.close(fd)
+    except OSError as error:
+        if error.errno not in _SAID:
+            raise
+        return {"value": _SAID[error.errno]}
+
+
+def _latency_s(fd: int) -> float:
+    """The median; fewer times where each is long."""
+    taken: list[float] = []
+    with mmap.mmap(-1, _BLOCK_BYTES) as block:
+        while len(taken) < _LATENCY_TIMES and sum(taken) < _RATE_FOR_S:
+            began = time.monotonic()
+            os.pwritev(fd, [block], 0)
+            taken.append(time.monotonic() - began)
+    return sorted(taken)[len(taken) // 2]
+
+
+def _operations_per_s(fd: int) -> float:
+    return _per_s(fd, _BLOCK_BYTES)
+
+
+def _bytes_per_s(fd: int) -> float:
+    return _per_s(fd, _LARGE_BYTES) * _LARGE_BYTES
+
+
+def _per_s(fd: int, size: int) -> float:
+    times = 0
+    with mmap.mmap(-1, size) as block:
+        os.pwritev(fd, [block], 0)  # a limit may let the first one pass at once
+        began = time.monotonic()
+        while (passed := time.monotonic() - began) < _RATE_FOR_S or times == 0:
+            os.pwritev(fd, [block], 0)
+            times += 1
+    return times / passed
+
+
+def errors_of(file: str, at: int, query: Json) -> Json:
+    """The share of operations that end in an I/O error, in percent, where no file system is touched: beyond its end."""
+    fd = os.open(file, os.O_RDWR | os.O_DIRECT | os.O_CLOEXEC)
+    failed = 0
+    try:
+        with mmap.mmap(-1, _BLOCK_BYTES) as block:
+            operations: dict[str, Callable[[], object]] = {
+                "read": lambda: os.preadv(fd, [block], at),
+                "write": lambda: os.pwritev(fd, [block], at),
+            }
+            for _ in range(query["operations"]):
+                try:
+                    operations[query["operation"]]()
+                except OSError as error:
+                    if error.errno != errno.EIO:
+                        raise
+                    failed += 1
+    finally:
+        os.close(fd)
+    return {"number": 100 * failed / query["operations"]}

@@ -22,6 +22,9 @@ MKFS_FILE_SYSTEM = (
     "-E",
     "lazy_itable_init=1,lazy_journal_init=1,nodiscard",
 )
+FILE_NAME = "disk"
+"""The only file in the file system of a programmable disk."""
+DISK_BLOCK_BYTES = 4096
 MKFS_PATH = "/usr/sbin:/sbin:/usr/bin:/bin"
 
 
@@ -39,6 +42,19 @@ class Volumes:
 
     def image(self, node: str, volume: str) -> Path:
         """The file behind the volume's loop device."""
+        place = self.disk_place(node, volume)
+        return place / FILE_NAME if place.is_dir() else self.durable_image(node, volume)
+
+    def disk_place(self, node: str, volume: str) -> Path:
+        """Where the file system of a programmable disk is mounted; no directory where the volume is of another kind."""
+        return self._directory / f"{node}.{volume}.disk"
+
+    @staticmethod
+    def size_bytes(volume: VolumeJson) -> int:
+        return max(volume["size_bytes"], 2 << 20)
+
+    def durable_image(self, node: str, volume: str) -> Path:
+        """The file with what is on the disk for good."""
         return self._directory / f"{node}.{volume}.img"
 
     def make(self, node: str, volume: VolumeJson) -> None:
@@ -47,11 +63,17 @@ class Volumes:
         place.mkdir(parents=True, exist_ok=True)
         if not self.loop_backed:
             return
-        image = self.image(node, volume["name"])
+        image = self.durable_image(node, volume["name"])
         with image.open("wb") as file:
-            file.truncate(max(volume["size_bytes"], 2 << 20))
+            file.truncate(self.size_bytes(volume))
+        blocks = ("-b", str(DISK_BLOCK_BYTES)) if volume["kind"] == "programmable" else ()
         made = subprocess.run(
-            [*MKFS_FILE_SYSTEM, str(image)], capture_output=True, text=True, check=False, timeout=60, env={"PATH": MKFS_PATH}
+            [*MKFS_FILE_SYSTEM, *blocks, str(image)],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+            env={"PATH": MKFS_PATH},
         )
         if made.returncode != 0:
             raise RuntimeError(f"mkfs.ext4 {image}: exit code {made.returncode}: {made.stderr.strip()}")
@@ -76,7 +98,8 @@ class Volumes:
     def mount(self, node: str, volume: str) -> None:
         """Mount what was unmounted; the journal is replayed. Nothing for a plain directory."""
         if self.loop_backed:
-            with syscalls.loop_device(str(self.image(node, volume)), self._nodes) as device:
+            direct = DISK_BLOCK_BYTES if self.disk_place(node, volume).is_dir() else 0
+            with syscalls.loop_device(str(self.image(node, volume)), self._nodes, direct_bytes=direct) as device:
                 syscalls.mount(device, str(self.place(node, volume)), "ext4", syscalls.MS_NODEV, "errors=continue")
 
     def lose_unsynced(self, node: str, volumes: Iterable[str]) -> None:

@@ -17,6 +17,8 @@ class VolumeJson(TypedDict):
     size_bytes: int
     mount: str
     owner: str
+    kind: str
+    """ext4-loop | programmable."""
 
 
 class FileJson(TypedDict):

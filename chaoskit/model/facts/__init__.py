@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from chaoskit.model.facts.activities import ActivityQuery
 from chaoskit.model.facts.clocks import ClockQuery
-from chaoskit.model.facts.disks import FileQuery, VolumeQuery
+from chaoskit.model.facts.disks import DiskErrorsQuery, DiskFlushQuery, FileQuery, VolumeQuery, VolumeSpeedQuery
 from chaoskit.model.facts.network import CarrierQuery, DroppedQuery, ReachQuery
 from chaoskit.model.facts.nodes import ExecQuery, NodeStateQuery, PidFileQuery, ProcessesQuery, ProcessStateQuery, ServiceQuery
 from chaoskit.model.facts.queries import QUERY, Query
@@ -19,6 +19,8 @@ __all__ = [
     "CarrierQuery",
     "Check",
     "ClockQuery",
+    "DiskErrorsQuery",
+    "DiskFlushQuery",
     "DroppedQuery",
     "ExecQuery",
     "FileQuery",
@@ -38,4 +40,5 @@ __all__ = [
     "RoomQuery",
     "ServiceQuery",
     "VolumeQuery",
+    "VolumeSpeedQuery",
 ]

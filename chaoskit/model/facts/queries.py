@@ -8,7 +8,7 @@ from pydantic import Field, TypeAdapter
 
 from chaoskit.model.facts.activities import ActivityQuery
 from chaoskit.model.facts.clocks import ClockQuery
-from chaoskit.model.facts.disks import FileQuery, VolumeQuery
+from chaoskit.model.facts.disks import DiskErrorsQuery, DiskFlushQuery, FileQuery, VolumeQuery, VolumeSpeedQuery
 from chaoskit.model.facts.network import CarrierQuery, DroppedQuery, ReachQuery
 from chaoskit.model.facts.nodes import ExecQuery, NodeStateQuery, PidFileQuery, ProcessesQuery, ProcessStateQuery, ServiceQuery
 from chaoskit.model.facts.resources import BeyondQuery, KillsQuery, LimitQuery, LoadQuery, QuotaQuery, RoomQuery
@@ -34,7 +34,10 @@ Query = Annotated[
     | QuotaQuery
     | BeyondQuery
     | LoadQuery
-    | KillsQuery,
+    | KillsQuery
+    | VolumeSpeedQuery
+    | DiskErrorsQuery
+    | DiskFlushQuery,
     Field(discriminator="kind"),
 ]
 QUERY: TypeAdapter[Query] = TypeAdapter(Query)
