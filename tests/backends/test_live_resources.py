@@ -252,10 +252,12 @@ def loads_on(lab: NamespaceLab, node: str = "n0") -> int:
 def test_loads_are_processes_of_the_node_and_end_with_it(up: Up) -> None:
     lab = up(plans.plan(plans.node("n0", 0, volumes=plans.volume()), plans.node("n1", 1)))
     cpu = StartLoad(tag="cpu", node="n0", load="cpu", workers=2, share=0.2)
-    lab.perform(cpu)
+    done = lab.perform(cpu)
+    assert (done.ended_ns - done.began_ns) / 1e9 < 1.5, "nobody waits for a pipe that the workers hold"
+    assert eventually(lambda: loads_on(lab) == 3)
     lab.perform(StartLoad(tag="disk", node="n0", load="disk", volume="data", amount_bytes=4 << 20))
     assert (loads_on(lab), loads_on(lab, "n1")) == (4, 0), "two workers and who waits for them, and a writer"
-    assert lab.read(LoadQuery(node="n0", tag="cpu")).value == "busy"
+    assert eventually(lambda: lab.read(LoadQuery(node="n0", tag="cpu")).value == "busy")
     used = [lab.read(LoadQuery(node="n0", tag="cpu", window_s=1.0)).number or 0 for _ in range(3)]
     assert min(used) < 0.6, f"two workers at a fifth of the time each: {used}"
     with pytest.raises(StepFailed, match="the same goes on already"):

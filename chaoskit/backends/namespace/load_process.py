@@ -44,11 +44,11 @@ def _count(counted: mmap.mmap, at: int, value: int) -> None:
 
 def spin(counted: mmap.mmap, workers: int, share: float) -> int:
     """So many workers, each busy for this share of the time."""
+    _say_begun()  # before any worker is there: each would keep the pipe open
     for at in range(workers):
         if os.fork() == 0:
             syscalls.die_with_parent()
             _work(counted, at, share)
-    _say_begun()
     while True:
         signal.pause()
 
