@@ -39,6 +39,12 @@ class HostOrder:
         """`host` served what was asked for."""
         self._last = host
 
+    def let_down(self, host: Host) -> None:
+        """`host` did not serve: it is asked last from now on, as balancing clients move on."""
+        if self._last is host:
+            self._last = None
+        self._hosts = (*(other for other in self._hosts if other is not host), host)
+
 
 def hosts_of(config: ClientConfig, default_port: int | None) -> list[Host]:
     """The hosts this client may ask: the endpoint's, or for the direct class only the node it names.

@@ -29,9 +29,10 @@ class Use:
         Cancelling alone is not enough: `asyncio.wait_for`, in which pools wait, swallows it before Python 3.12 when what it waits
         for comes at the same instant.
         """
+        # In this order, and the overseer in the other: whoever runs in a thread is seen to have sent, or sees that it may not.
+        self.sent = True
         if self.answered:
             raise asyncio.CancelledError
-        self.sent = True
 
     def answer(self, outcome: Outcome, certainty: Certainty, error: str = "", *, term: str = "", value: str = "") -> Answer:
         """An answer with what is known of the way it went."""

@@ -117,3 +117,27 @@ def redis_script(role: bytes = MASTER, **replies: bytes | Ending) -> Script:
                 line.say(reply)
 
     return script
+
+
+def http_script(answer: Callable[[str, bytes], bytes | Ending]) -> Script:
+    """A server that answers (path, body) with a whole HTTP response."""
+
+    def script(line: Line) -> None:
+        while True:
+            path = line.read_line().split()[1].decode()
+            length = 0
+            while header := line.read_line():
+                name, _, value = header.partition(b":")
+                if name.lower() == b"content-length":
+                    length = int(value)
+            said = answer(path, line.read(length))
+            if isinstance(said, str):
+                line.end(said)  # type: ignore[arg-type]
+            else:
+                line.say(said)
+
+    return script
+
+
+def json_response(status: int, text: str) -> bytes:
+    return f"HTTP/1.1 {status} Said\r\nContent-Type: application/json\r\nContent-Length: {len(text)}\r\n\r\n{text}".encode()
