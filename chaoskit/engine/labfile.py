@@ -2,10 +2,10 @@
 
 What templates may use
 ----------------------
-A service's `command`, `env`, `directory`, `files` (paths and contents) and `ready`, and every role's check, are Jinja2
-templates, rendered once for each node before anything starts (`chaoskit.engine.rendering`). They see these names and no
-others; no environment, file, clock or chance. An endpoint's `address` is one too, and sees those that belong to no one node
-(`settings`, `nodes`, `addresses`, `lab`):
+A service's `command`, `env`, `directory`, `files` (paths and contents) and `ready`, every role's check, and the commands of
+`drain`, are Jinja2 templates, rendered once for each node before anything starts (`chaoskit.engine.rendering`). They see these
+names and no others; no environment, file, clock or chance. An endpoint's `address` is one too, and sees those that belong to
+no one node (`settings`, `nodes`, `addresses`, `lab`):
 
 =================  ===================================================================================================
 `settings`         the lab's settings with variant and overrides applied: `{{ settings.ttl }}`
@@ -45,7 +45,7 @@ from chaoskit.engine.explaining import validated
 from chaoskit.engine.spelling import nearest
 from chaoskit.engine.yaml_source import read_document
 from chaoskit.model.errors import InputError, Problem
-from chaoskit.model.lab import LabSpec
+from chaoskit.model.lab import DrainSpec, LabSpec
 from chaoskit.model.plan import SourceFile
 
 
@@ -160,6 +160,7 @@ def _broken_references(spec: LabSpec, document: Document) -> Iterable[Problem]:
     yield from _service_problems(spec, document)
     yield from _network_problems(spec, document)
     yield from _role_problems(spec, document)
+    yield from _drain_problems(spec, document)
 
 
 def _unknown(document: Document, keys: Keys, what: str, name: str, allowed: Iterable[str]) -> Problem:
@@ -204,6 +205,18 @@ def _group_problems(spec: LabSpec, document: Document) -> Iterable[Problem]:
             mounts[mount] = volume
     if spec.clients is not None and spec.clients not in (*spec.nodes, *spec.node_names()):
         yield _unknown(document, ("clients",), "node or group", spec.clients, dict.fromkeys((*spec.nodes, *spec.node_names())))
+
+
+def _drain_problems(spec: LabSpec, document: Document) -> Iterable[Problem]:
+    both = tuple(dict.fromkeys((*spec.nodes, *spec.node_names())))
+    places: list[tuple[Keys, DrainSpec]] = [] if spec.drain is None else [(("drain",), spec.drain)]
+    places += [(("nodes", name, "drain"), group.drain) for name, group in spec.nodes.items() if group.drain is not None]
+    for keys, drain in places:
+        for i, name in enumerate(drain.on):
+            if name not in both:
+                yield _unknown(document, _listed(document, (*keys, "on"), i), "node or group", name, both)
+    if spec.drain is not None and not any(spec.drain_of(group) is spec.drain for group in spec.nodes):
+        yield document.problem(("drain",), "it would drain no node: every group has its own, or runs no services", of_key=True)
 
 
 def _service_problems(spec: LabSpec, document: Document) -> Iterable[Problem]:

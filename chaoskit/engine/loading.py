@@ -18,6 +18,7 @@ from chaoskit.engine.checking import Checker, endpoint_problems
 from chaoskit.engine.checking_order import action_names, radius_problems
 from chaoskit.engine.document import Document, Keys
 from chaoskit.engine.explaining import problems_of
+from chaoskit.engine.host_files import read_host_files
 from chaoskit.engine.labfile import LabFile, Override, lab_path, read_lab
 from chaoskit.engine.overriding import fill_in_configuration, lay_overrides
 from chaoskit.engine.predicting import predicted_rto_s
@@ -108,6 +109,7 @@ def load(path: Path, overrides: Sequence[str] = (), registry: Registry | None = 
     problems.add(wrong)
     problems.settle(fill_in_configuration(document))
     problems.add(secret_problems(document))
+    problems.settle(read_host_files(document, installed, path.parent))
     experiment, indexes = _what_is_valid(document, problems)
     lab = problems.attempt(lambda: _named_lab(document, path.parent))
     loaded_lab = None

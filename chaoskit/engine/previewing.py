@@ -18,13 +18,14 @@ from chaoskit.model.errors import StepFailed
 from chaoskit.model.experiment import Selector
 from chaoskit.model.facts import ProcessInfo, Query, Reading
 from chaoskit.model.files import FileState
-from chaoskit.model.lab import LabPlan, NodePlan
+from chaoskit.model.lab import DrainPlan, LabPlan, NodePlan
 from chaoskit.model.steps import Step
 from chaoskit.ports.fault import Fault
 
 _USUAL: Mapping[str, Reading] = {
     "node_state": Reading(value="up"),
     "service": Reading(value="running"),
+    "service_enabled": Reading(value="enabled"),
     "process_state": Reading(value="running"),
     "reach": Reading(value="answered"),
     "carrier": Reading(value="up"),
@@ -73,6 +74,8 @@ class PreviewScene:
             return Reading(processes=self._processes(node))
         if kind == "file" and node is not None:
             return self._file(node, str(getattr(query, "path", "")))
+        if kind == "exec" and any(n.drain is not None and n.drain.shown == getattr(query, "argv", ()) for n in self._plan.nodes):
+            return Reading(value="", number=1.0)
         if kind == "volume" and node is not None:
             volume = node.volumes.get(str(getattr(query, "volume", "")))
             return Reading(value="works", number=float(volume.size) if volume is not None else 0.0)
@@ -114,6 +117,9 @@ class PreviewScene:
         self.guessed.append(f"what {path} holds on {node.name}")
         state = FileState(path=path, content="", mode=0o644, user_id=0, group_id=0, stands_for="as it is at that instant")
         return Reading(file=state, value=state.fingerprint)
+
+    def drain_of(self, node: str) -> DrainPlan | None:
+        return self._plan.node(node).drain
 
     def resolve(self, selector: Selector) -> tuple[str, ...]:
         """As in a run, with the first node that can hold a role standing for whoever will."""

@@ -25,6 +25,7 @@ from chaoskit.model.errors import InputError, Problem
 from chaoskit.model.lab import (
     Check,
     CommandCheck,
+    DrainPlan,
     FilePlan,
     FileSpec,
     HttpCheck,
@@ -314,6 +315,20 @@ class _Renderer:
             self.problems.append(self.document.problem(keys, "a file's path in the node is absolute", of_key=True, value=there))
         return FilePlan(path=there, content=content, mode=int(details.mode, 8), owner=details.owner or user)
 
+    def drain(self, node: str, names: Mapping[str, Any]) -> DrainPlan | None:
+        """How a node is drained."""
+        group = self.spec.group_of(node)
+        spec = self.spec.drain_of(group)
+        if spec is None:
+            return None
+        keys: Keys = ("drain",) if self.spec.nodes[group].drain is None else ("nodes", group, "drain")
+        do, undo, shown = (
+            tuple(self.text(part, (*keys, name, i), names) for i, part in enumerate(argv))
+            for name, argv in (("do", spec.do), ("undo", spec.undo), ("shown", spec.shown))
+        )
+        on = self.spec.resolve_names(spec.on) or (node,)
+        return DrainPlan(on=on, do=do, undo=undo, shown=shown, user=spec.user, timeout=spec.timeout)
+
 
 def _listed(node: str, addresses: Mapping[str, str]) -> dict[str, str]:
     return {"name": node, "address": addresses.get(node, "")}
@@ -345,7 +360,14 @@ def render_lab(lab: LabFile) -> RenderedLab:
         services = tuple(renderer.service(s, spec.services[s], names) for s in order if s in listed)
         volumes = {name: v.model_copy(update={"mount": _mount(name, v)}) for name, v in group.volumes.items()}
         nodes.append(
-            NodePlan(name=node, group=spec.group_of(node), interfaces=interfaces[node], volumes=volumes, services=services)
+            NodePlan(
+                name=node,
+                group=spec.group_of(node),
+                interfaces=interfaces[node],
+                volumes=volumes,
+                services=services,
+                drain=renderer.drain(node, names),
+            )
         )
         if services:
             for role, check in spec.roles.items():

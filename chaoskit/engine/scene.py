@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from chaoskit.model.errors import StepFailed
 from chaoskit.model.experiment import Selector
 from chaoskit.model.facts import Query, Reading
-from chaoskit.model.lab import LabPlan
+from chaoskit.model.lab import DrainPlan, LabPlan
 from chaoskit.ports.lab import Lab
 
 RoleHolders = Callable[[str], tuple[str, ...] | None]
@@ -73,6 +73,9 @@ class LiveScene:
 
     def resolve(self, selector: Selector) -> tuple[str, ...]:
         return chosen_nodes(selector, self.groups(), self._holders, self._chance, self.hit)
+
+    def drain_of(self, node: str) -> DrainPlan | None:
+        return self._lab.plan.node(node).drain
 
     def networks_of(self, node: str) -> Sequence[str]:
         return tuple(interface.network for interface in self._lab.plan.node(node).interfaces)

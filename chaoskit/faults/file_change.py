@@ -1,25 +1,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from hashlib import shake_128
 from typing import Any, ClassVar
 
 from pydantic import Field, field_validator, model_validator
 
 from chaoskit.linux import procfs
-from chaoskit.model.capability import COMMAND_EXEC, FILE_EDIT, Need
 from chaoskit.model.errors import StepFailed
-from chaoskit.model.facts import Check, FileQuery
+from chaoskit.model.facts import FileQuery
 from chaoskit.model.files import FileState
-from chaoskit.model.steps import Exec, StartService, Step, WriteFile
-from chaoskit.ports.fault import Facts, Fault, Scene, services_running
+from chaoskit.ports.fault import Scene
+from chaoskit.ports.file_fault import FileFault
 
-ANY_CODE = tuple(range(256))
 _LEAST_GARBAGE_BYTES = 64
 
 
-class FileChange(Fault):
+class FileChange(FileFault):
     """Change a file of a node: a wrong value, a lost line, garbage, a truncated file, a wrong owner or mode.
 
     The file is replaced in one act, so nobody reads half of a change. A symbolic link is followed: its target is changed, the
@@ -38,8 +35,6 @@ class FileChange(Fault):
         "for": "30s",
     }
 
-    path: str
-    """Absolute path in the node."""
     replace: str | None = None
     """A regular expression; every match becomes `by`. ^ and $ match at each line."""
     by: str = ""
@@ -54,16 +49,6 @@ class FileChange(Fault):
     """A user of the node, by name or number. The group stays."""
     mode: str | None = None
     """Permission bits in octal, such as "0600"."""
-    reload: tuple[str, ...] = ()
-    """A command to run in the node after the change, and again after the heal; no shell. Its exit code is not judged: what it
-    leads to is what the experiment measures."""
-
-    @field_validator("path")
-    @classmethod
-    def _absolute(cls, path: str) -> str:
-        if not path.startswith("/"):
-            raise ValueError("write the absolute path of the file in the node")
-        return path
 
     @field_validator("replace", "delete_line")
     @classmethod
@@ -90,29 +75,6 @@ class FileChange(Fault):
         if not (any(edits) or self.owner or self.mode):
             raise ValueError("say what to change: replace, delete_line, garbage, truncate_to, owner or mode")
         return self
-
-    def needs(self) -> tuple[Need, ...]:
-        needs = [Need(capability=FILE_EDIT, why="to read and write files inside the node")]
-        if self.reload:
-            needs.append(Need(capability=COMMAND_EXEC, why="to run the reload command inside the node"))
-        return tuple(needs)
-
-    def claims(self, nodes: Sequence[str]) -> tuple[str, ...]:
-        return tuple(f"file:{node}:{self.path}" for node in nodes)
-
-    def prepare(self, scene: Scene, nodes: Sequence[str], tag: str) -> Facts:
-        facts = super().prepare(scene, nodes, tag)
-        before: dict[str, FileState] = {}
-        after: dict[str, FileState] = {}
-        for node in nodes:
-            reading = scene.read(FileQuery(node=node, path=self.path))
-            if reading.file is None:
-                raise StepFailed(f"{self.path} on {node} cannot be changed: it is {reading.value}")
-            before[node], after[node] = reading.file, self._changed(scene, node, reading.file, tag)
-            if before[node].fingerprint == after[node].fingerprint:
-                raise StepFailed(f"{self.path} on {node} is already as it would be after the change")
-        services = {node: services_running(node, scene.read) for node in nodes}
-        return facts.model_copy(update={"files": before, "changed_files": after, "services": services})
 
     def _changed(self, scene: Scene, node: str, before: FileState, tag: str) -> FileState:
         update: dict[str, Any] = {}
@@ -141,33 +103,6 @@ class FileChange(Fault):
         if not found:
             raise StepFailed(f"{self.path} on {node} has nothing that matches {self.replace or self.delete_line!r}")
         return data
-
-    def inject(self, facts: Facts) -> tuple[Step, ...]:
-        steps: list[Step] = []
-        for node in facts.nodes:
-            steps += [WriteFile(node=node, file=facts.changed_files[node]), *self._reloads(node)]
-        return tuple(steps)
-
-    def heal(self, facts: Facts) -> tuple[Step, ...]:
-        steps: list[Step] = []
-        for node in facts.nodes:
-            steps += [WriteFile(node=node, file=facts.files[node]), *self._reloads(node)]
-            steps += [StartService(node=node, service=service) for service in facts.services.get(node, ())]
-        return tuple(steps)
-
-    def _reloads(self, node: str) -> tuple[Step, ...]:
-        return (Exec(node=node, argv=self.reload, ok_codes=ANY_CODE),) if self.reload else ()
-
-    def effect(self, facts: Facts) -> tuple[Check, ...]:
-        return tuple(
-            Check(
-                query=FileQuery(node=node, path=self.path),
-                in_force=(facts.changed_files[node].fingerprint,),
-                healed=(facts.files[node].fingerprint,),
-                means=f"{self.path} on {node} is changed",
-            )
-            for node in facts.nodes
-        )
 
 
 def _user_id(scene: Scene, node: str, owner: str) -> int:

@@ -5,10 +5,27 @@ from __future__ import annotations
 import base64
 from hashlib import sha256
 
+from pydantic import GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
 from chaoskit.model.record import Record
 
 MOST_BYTES = 1 << 20
 """Larger files are neither read nor written: their content travels in steps and lies in the undo journal."""
+
+
+class HostFile(Record):
+    """A file of this machine, written in an experiment as its path; whoever loads the experiment adds what it holds."""
+
+    path: str
+    """As seen from the experiment file."""
+    content: str
+    """Base64."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"type": "string", "description": "the path of a file, as seen from the experiment file"}
 
 
 class FileState(Record):

@@ -42,6 +42,23 @@ class VolumeSpec(Record):
     itself."""
 
 
+class DrainSpec(Record):
+    """How operators drain a node: tell the cluster to move its work away, though it runs on."""
+
+    do: tuple[str, ...] = Field(min_length=1)
+    """The command that drains the node: program and arguments, each a template; no shell."""
+    undo: tuple[str, ...] = Field(min_length=1)
+    """The command that takes it back; must be harmless when run twice, or without `do`."""
+    shown: tuple[str, ...] = Field(min_length=1)
+    """A command that only reads: it exits with 0 while the node is drained, and with 1 while it is not."""
+    on: Names = ()
+    """Nodes or groups on which each of the commands runs, one after the other; left out: the node that is drained."""
+    user: str = "root"
+    """Who runs them."""
+    timeout: Duration = Duration(10.0)
+    """How long each of them may run."""
+
+
 class NodeGroup(Record):
     """One node, or `count` equal ones named <group>1, <group>2 ..."""
 
@@ -53,6 +70,8 @@ class NodeGroup(Record):
     """Name -> private data volume."""
     services: tuple[str, ...] = ()
     """Services of the lab that run on each of them."""
+    drain: DrainSpec | None = None
+    """How each of them is drained, for `node.drain`; left out: as the lab says."""
 
 
 class FileSpec(Record):
@@ -195,6 +214,8 @@ class LabSpec(Record):
     """Name -> way in."""
     clients: str | None = None
     """The node or group that clients run in."""
+    drain: DrainSpec | None = None
+    """How a node is drained whose group does not say it and that runs services, for `node.drain`."""
     ready: ReadySpec = ReadySpec()
     """When the lab may be used."""
     blast_radius: BlastRadius = Field(default=BlastRadius(), alias="blast-radius")
@@ -242,8 +263,25 @@ class LabSpec(Record):
         """The networks a node is on, in the order of its interfaces eth0, eth1 ..."""
         return self.nodes[self.group_of(node)].networks or tuple(self.networks)
 
+    def drain_of(self, group: str) -> DrainSpec | None:
+        """How the nodes of a group are drained; None where the lab does not say."""
+        own = self.nodes[group]
+        return own.drain or (self.drain if own.services else None)
+
     def services_of(self, node: str) -> tuple[str, ...]:
         return self.nodes[self.group_of(node)].services
+
+
+class DrainPlan(Record):
+    """How one node is drained, rendered."""
+
+    on: tuple[str, ...]
+    """Nodes on which each of the commands runs."""
+    do: tuple[str, ...]
+    undo: tuple[str, ...]
+    shown: tuple[str, ...]
+    user: str = "root"
+    timeout: Duration = Duration(10.0)
 
 
 class NodePlan(Record):
@@ -255,6 +293,7 @@ class NodePlan(Record):
     volumes: dict[str, VolumeSpec]
     services: tuple[ServicePlan, ...]
     """In the order in which they start."""
+    drain: DrainPlan | None = None
 
 
 class InterfacePlan(Record):

@@ -10,7 +10,7 @@ from chaoskit.model.capability import Need
 from chaoskit.model.experiment import Selector
 from chaoskit.model.facts import Check, ProcessesQuery, Query, Reading
 from chaoskit.model.files import FileState
-from chaoskit.model.lab import LabSpec
+from chaoskit.model.lab import DrainPlan, LabSpec
 from chaoskit.model.record import Record
 from chaoskit.model.steps import Link, ProcessRef, Step
 
@@ -37,6 +37,9 @@ class Scene(Protocol):
 
     def shuffled(self, nodes: Sequence[str]) -> tuple[str, ...]:
         """In an order that the run's seed decides."""
+
+    def drain_of(self, node: str) -> DrainPlan | None:
+        """How the lab says that this node is drained."""
 
 
 class ProcessLimit(Record):
@@ -71,6 +74,8 @@ class Facts(Record):
     """Node -> what it might use before; None: no limit."""
     lowered_quotas: dict[str, float] = {}
     """Node -> what it may use while the fault holds."""
+    drains: dict[str, DrainPlan] = {}
+    """Node -> how it is drained."""
     sides: tuple[tuple[str, ...], ...] = ()
     cut: tuple[Link, ...] = ()
     """Links that are to be cut."""

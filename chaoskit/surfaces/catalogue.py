@@ -19,7 +19,18 @@ from chaoskit.engine.rendering import render_lab
 from chaoskit.model.capability import Survey
 from chaoskit.model.errors import ChaoskitError, StepFailed
 from chaoskit.model.experiment import Action, ClientSpec
-from chaoskit.model.facts import ClockQuery, FileQuery, ProcessesQuery, ProcessInfo, Query, Reading, VolumeQuery, VolumeSpeedQuery
+from chaoskit.model.facts import (
+    ClockQuery,
+    ExecQuery,
+    FileQuery,
+    ProcessesQuery,
+    ProcessInfo,
+    Query,
+    Reading,
+    ServiceEnabledQuery,
+    VolumeQuery,
+    VolumeSpeedQuery,
+)
 from chaoskit.model.files import FileState
 from chaoskit.model.lab import LabPlan, LabSpec
 from chaoskit.model.plan import SourceFile
@@ -34,6 +45,11 @@ EXAMPLE_LAB = LabSpec.model_validate(
         "name": "example",
         "nodes": {"db": {"count": 3, "services": ["database"]}, "app": {}},
         "services": {"database": {"command": ["database"]}},
+        "drain": {
+            "do": ["touch", "/var/lib/maintenance"],
+            "undo": ["rm", "-f", "/var/lib/maintenance"],
+            "shown": ["test", "-e", "/var/lib/maintenance"],
+        },
         "roles": {role: {"http": "http://{{ address }}:8008/" + role} for role in ("primary", "replica")},
     }
 )
@@ -77,6 +93,10 @@ class _ExampleScene(PreviewScene):
             return _EXAMPLE_USE[query.kind]
         if isinstance(query, VolumeSpeedQuery):
             return Reading(value="faster")
+        if isinstance(query, ServiceEnabledQuery):
+            return Reading(value="enabled")
+        if isinstance(query, ExecQuery):
+            return Reading(value="", number=1)
         process = self._wanted.get("process")
         named = process if isinstance(process, Mapping) else {}
         name = str(named.get("name") or named.get("pattern") or "database")

@@ -16,13 +16,15 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from chaoskit.engine.explaining import written_name
+from chaoskit.model.files import HostFile
 from chaoskit.model.record import OpenRecord, Record
-from chaoskit.model.units import Bound, Duration, Fraction, Rate, Size
+from chaoskit.model.units import Bound, Drift, Duration, Fraction, Offset, Rate, Size
 
 _WORDS: Mapping[Any, str] = {
     str: "text", int: "whole number", float: "number", bool: "true or false", Any: "any value",
     Duration: "duration, such as 500ms", Size: "size, such as 512MiB", Rate: "rate, such as 100/s",
     Fraction: "percentage, such as 99.9%", Bound: "limit, such as <= 30s",
+    Offset: "step of time, such as +1h", Drift: "rate of a clock, such as +500ppm", HostFile: "path of a file",
 }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ import sys
 from typing import Any, Literal
 
 from chaoskit.model.lab import (
+    DrainPlan,
     HttpCheck,
     ImageSpec,
     InterfacePlan,
@@ -73,6 +74,12 @@ def plan(*nodes: NodePlan, within_s: float = 20.0) -> LabPlan:
         image=ImageSpec(),
         clients=(),
     )
+
+
+def drain(*on: str) -> DrainPlan:
+    """A node is drained while a file is there."""
+    mark = "/run/drained"
+    return DrainPlan(on=on, do=("touch", mark), undo=("rm", "-f", mark), shown=("test", "-e", mark))
 
 
 def bare(count: int) -> LabPlan:

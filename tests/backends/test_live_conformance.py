@@ -161,7 +161,9 @@ def test_it_bites_and_heals_and_leaves_nothing(name: str, up: Callable[..., Name
         pytest.skip("looking at the switch from outside needs root")
     programmable = "programmable" in name or getattr(FAULTS[kind], "PROGRAMMABLE_ONLY", False)
     volume = plans.volume(kind="programmable" if programmable else "ext4-loop")
-    nodes = [plans.node(node, at, services=(plans.web(),), volumes=volume) for at, node in enumerate(NODES)]
+    nodes = [
+        plans.node(node, at, services=(plans.web(),), volumes=volume, drain=plans.drain(node)) for at, node in enumerate(NODES)
+    ]
     lab = up(plans.plan(*nodes).model_copy(update={"clients": ("n2",)}))
     before = at_rest(lab)
     facts = fault.prepare(scene(lab), ("n0",), "tag")

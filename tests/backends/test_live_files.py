@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import random
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -14,9 +16,11 @@ from chaoskit.engine.injecting import seen_within
 from chaoskit.engine.scene import LiveScene
 from chaoskit.faults.file_change import FileChange
 from chaoskit.faults.file_delete import FileDelete
+from chaoskit.faults.file_replace import FileReplace
 from chaoskit.model.capability import USERS_MANY, Survey
 from chaoskit.model.errors import StepFailed
 from chaoskit.model.facts import FileQuery, ServiceQuery
+from chaoskit.model.files import HostFile
 from chaoskit.model.lab import FilePlan
 from chaoskit.model.steps import STEP, Exec, RemoveFile, Step, WriteFile
 from chaoskit.ports.fault import Facts, Fault
@@ -163,3 +167,43 @@ def test_what_is_no_regular_file_is_refused_and_nothing_done(lab: NamespaceLab) 
         prepared(lab, FileChange(path=CONF, replace="zebra"))
     with pytest.raises(StepFailed, match="already as it would be"):
         prepared(lab, FileChange(path=CONF, mode="0640"))
+
+
+def test_a_file_is_replaced_by_anothers_content_and_comes_back_with_its_time_and_attributes(up: Up) -> None:
+    lab = up(plans.bare(2))
+    run(lab, f"mkdir /tmp/thing; printf 'port = 5432\\n' > {CONF}; chmod 4750 {CONF}; touch -d 2001-02-03 {CONF}")
+    attributes = f"import os; os.setxattr('{CONF}', 'user.note', b'kept\\xff'); print(os.listxattr('{CONF}'))"
+    marked = lab.perform(Exec(node="n0", argv=(sys.executable, "-c", attributes))).output
+    assert "user.note" in marked
+    with_attributes = (
+        f"{EVERYTHING}; {sys.executable} -c \"import os; print([(n, os.getxattr('{CONF}', n)) for n in os.listxattr('{CONF}')])\""
+    )
+    other = "mkdir /tmp/thing; printf 'port = 1\\nfrom the other node\\n' > /tmp/thing/thing.conf"
+    lab.perform(Exec(node="n1", argv=("sh", "-c", other)))
+    run(lab, "printf 'a copy' > /tmp/copy")
+    before = run(lab, with_attributes)
+    host = HostFile(path="wrong.conf", content=base64.b64encode(b"\x00\xffbinary").decode())
+    for changes, content in (
+        ({"content": "port = 9\n"}, b"port = 9\n"),
+        ({"content": ""}, b""),
+        ({"file": host}, b"\x00\xffbinary"),
+        ({"from_node": "n1"}, b"port = 1\nfrom the other node\n"),
+        ({"from_path": "/tmp/copy"}, b"a copy"),
+    ):
+        fault = FileReplace.model_validate({"path": CONF, **changes})
+        facts = prepared(lab, fault)
+        assert not bites(lab, fault, facts)
+        performed(lab, fault.inject(facts))
+        assert bites(lab, fault, facts)
+        now = lab.read(FileQuery(node="n0", path=CONF)).file
+        assert now is not None
+        assert (now.data, now.mode, now.user_id) == (content, 0o4750, 0)
+        assert now.xattrs == facts.files["n0"].xattrs
+        for _ in range(2):
+            performed(lab, fault.heal(facts))
+            assert gone(lab, fault, facts)
+            assert run(lab, with_attributes) == before
+    with pytest.raises(StepFailed, match="/tmp/none on n1 cannot be taken: it is absent"):
+        prepared(lab, FileReplace(path=CONF, from_node="n1", from_path="/tmp/none"))
+    with pytest.raises(StepFailed, match="already as it would be"):
+        prepared(lab, FileReplace(path=CONF, content="port = 5432\n"))

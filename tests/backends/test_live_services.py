@@ -13,9 +13,10 @@ from chaoskit.backends.namespace.lab import NamespaceLab
 from chaoskit.engine.clock import SystemClock
 from chaoskit.engine.injecting import seen_within
 from chaoskit.engine.scene import LiveScene
+from chaoskit.faults.service_disable import ServiceDisable
 from chaoskit.faults.service_stop import ServiceStop
 from chaoskit.model.errors import StepFailed
-from chaoskit.model.facts import ServiceQuery
+from chaoskit.model.facts import ServiceEnabledQuery, ServiceQuery
 from chaoskit.model.steps import Exec, PowerOff, PowerOn, StartService, StopService
 
 from . import plans
@@ -78,3 +79,46 @@ def test_a_boot_starts_what_was_stopped_and_a_node_that_is_off_has_nothing_to_st
         time.sleep(0.05)
     assert state(lab, "sleeper") == "running"
     lab.perform(StartService(node="n0", service="sleeper"))
+
+
+def settled(lab: NamespaceLab, service: str, wanted: str, within_s: float = 5.0) -> str | None:
+    deadline = time.monotonic() + within_s
+    while (seen := state(lab, service)) != wanted and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return seen
+
+
+def test_a_disabled_service_runs_on_and_is_not_started_at_boot_nor_after_its_exit(up: Up) -> None:
+    both = (plans.sleeper(restart="always"), plans.sleeper("other"), plans.sleeper("once", restart="never"))
+    lab: Any = up(plans.plan(plans.node("n0", 0, services=both)))
+    scene = LiveScene(lab, lambda _: (), random.Random(1))
+    fault = ServiceDisable(service="sleeper")
+    facts = fault.prepare(scene, ("n0",), "tag")
+    checks = fault.effect(facts)
+    assert not seen_within(lab, checks, lambda c: c.in_force, 0.1, SystemClock())[0]
+    for step in fault.inject(facts):
+        lab.perform(step)
+    assert seen_within(lab, checks, lambda c: c.in_force, 0.1, SystemClock())[0]
+    assert state(lab, "sleeper") == "running", "it runs on"
+    with pytest.raises(StepFailed, match="sleeper on n0 is disabled, not enabled"):
+        fault.prepare(scene, ("n0",), "tag")
+    lab.perform(Exec(node="n0", argv=("sh", "-c", "kill -9 $(grep -lsx sleep /proc/[0-9]*/comm | cut -d/ -f3)")))
+    assert settled(lab, "sleeper", "exited") == "exited"
+    time.sleep(1.0)  # a restart would come after 0.2 s
+    assert state(lab, "sleeper") == "exited"
+    lab.perform(StartService(node="n0", service="sleeper"))
+    assert state(lab, "sleeper") == "running", "by hand it can be started"
+    lab.perform(PowerOff(node="n0"))
+    lab.perform(PowerOn(node="n0"))
+    assert settled(lab, "other", "running") == "running"
+    time.sleep(0.5)
+    assert state(lab, "sleeper") == "exited", "the boot did not start it"
+    assert lab.read(ServiceEnabledQuery(node="n0", service="sleeper")).value == "disabled"
+    for _ in range(2):
+        for step in fault.heal(facts):
+            lab.perform(step)
+        assert seen_within(lab, checks, lambda c: c.healed, 1.0, SystemClock())[0]
+    lab.perform(PowerOff(node="n0"))
+    lab.perform(PowerOn(node="n0"))
+    assert settled(lab, "sleeper", "running") == "running", "once healed, a boot starts it"
+    assert lab.read(ServiceEnabledQuery(node="n0", service="once")).value == "never"

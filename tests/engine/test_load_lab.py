@@ -233,3 +233,39 @@ def test_expressions(expression: str, seconds: float) -> None:
 def test_no_expressions(expression: str) -> None:
     with pytest.raises(ExpressionRefused):
         evaluated_s(expression, {"ttl": "20s", "name": "text"})
+
+
+DRAIN = """\
+drain:
+  do: [drain, "{{ node }}", "{{ address }}"]
+  undo: [undrain, "{{ node }}"]
+  shown: [is-drained, "{{ node }}"]
+"""
+
+
+def test_a_drain_is_rendered_for_each_node_that_runs_services_and_a_group_may_have_its_own(tmp_path: Path) -> None:
+    plan = loaded(tmp_path, LAB + DRAIN).rendered.plan
+    drain = plan.node("db2").drain
+    assert drain is not None
+    assert (drain.on, drain.do, drain.undo) == (("db2",), ("drain", "db2", "198.18.0.12"), ("undrain", "db2"))
+    assert plan.node("app").drain is None
+    own = changed("  app: {}", "  app: {drain: {on: [db, app], user: operator, do: [a, '{{ group }}'], undo: [b], shown: [c]}}")
+    plan = loaded(tmp_path, own).rendered.plan
+    drain = plan.node("app").drain
+    assert drain is not None
+    assert (drain.on, drain.do, drain.user) == (("db1", "db2", "db3", "app"), ("a", "app"), "operator")
+    assert plan.node("db1").drain is None
+
+
+def test_a_drain_that_is_wrong_is_said_with_its_place(tmp_path: Path) -> None:
+    found = problems(tmp_path, LAB + DRAIN + "  on: dbb\n")
+    assert [(p.path, p.nearest) for p in found] == [("drain.on", "db")]
+    assert "there is no node or group 'dbb'" in found[0].message
+    found = problems(tmp_path, LAB + DRAIN.replace("{{ node }}", "{{ nod }}"))
+    assert found[0].path == "drain.do[1]"
+    assert found[0].nearest == "node"
+    incomplete = problems(tmp_path, LAB + "drain: {do: [x]}\n")
+    assert {p.path for p in incomplete} == {"drain"}
+    assert {word for p in incomplete for word in ("undo", "shown") if word in p.message} == {"undo", "shown"}
+    both = changed("services: [store, proxy]}", "services: [store, proxy], drain: {do: [a], undo: [b], shown: [c]}}") + DRAIN
+    assert "would drain no node" in problems(tmp_path, both)[0].message

@@ -13,6 +13,7 @@ from chaoskit.model.facts import (
     ProcessesQuery,
     ProcessStateQuery,
     Reading,
+    ServiceEnabledQuery,
     ServiceQuery,
 )
 from chaoskit.model.steps import (
@@ -20,6 +21,7 @@ from chaoskit.model.steps import (
     Freeze,
     PowerOff,
     PowerOn,
+    SetService,
     Signal,
     StartService,
     StopService,
@@ -53,6 +55,8 @@ def power_on(c: SimulatedCluster, step: PowerOn) -> None:
     if step.node in c.off:
         c.off.discard(step.node)
         c.pids.pop(step.node, None)
+        if any(key[:2] == ("disabled", step.node) for key in c.marks):
+            c.pids[step.node] = 0
         c.boots[step.node] = c.boots.get(step.node, 0) + 1
 
 
@@ -69,6 +73,17 @@ def start_service(c: SimulatedCluster, step: StartService) -> None:
         raise StepFailed(f"{step.node} is off")
     if c.pid(step.node) == 0:
         c.pids[step.node] = SERVICE_PID + 1
+
+
+def set_service(c: SimulatedCluster, step: SetService) -> None:
+    if step.enabled:
+        c.marks.pop(("disabled", step.node, step.service), None)
+    else:
+        c.marks["disabled", step.node, step.service] = True
+
+
+def service_enabled(c: SimulatedCluster, query: ServiceEnabledQuery) -> Reading:
+    return Reading(value="disabled" if ("disabled", query.node, query.service) in c.marks else "enabled")
 
 
 def stop_service(c: SimulatedCluster, step: StopService) -> None:
@@ -109,12 +124,14 @@ DEEDS: dict[str, Callable[[SimulatedCluster, Any], None]] = {
     "thaw": thaw,
     "start_service": start_service,
     "stop_service": stop_service,
+    "set_service": set_service,
 }
 ANSWERS: dict[str, Callable[[SimulatedCluster, Any], Reading]] = {
     "node_state": node_state,
     "processes": processes,
     "process_state": process_state,
     "service": service,
+    "service_enabled": service_enabled,
     "pid_file": pid_file,
     "exec": command,
 }

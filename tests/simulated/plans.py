@@ -7,7 +7,7 @@ from typing import Any
 from chaoskit.engine.expanding import expanded, is_by_clock
 from chaoskit.engine.registry import Registry
 from chaoskit.model.experiment import Experiment
-from chaoskit.model.lab import HttpCheck, InterfacePlan, LabPlan, LabSpec, NodePlan, ReadySpec
+from chaoskit.model.lab import DrainPlan, HttpCheck, InterfacePlan, LabPlan, LabSpec, NodePlan, ReadySpec
 from chaoskit.model.plan import Plan, PlannedAction, SourceFile, TrialPlan
 from tests.simulated.clock import FakeClock
 from tests.simulated.lab import SimulatedBackend
@@ -42,6 +42,12 @@ def lab_plan() -> LabPlan:
                 ),
                 volumes={},
                 services=(),
+                drain=DrainPlan(
+                    on=(name,),
+                    do=("touch", "/tmp/drained"),
+                    undo=("rm", "-f", "/tmp/drained"),
+                    shown=("test", "-e", "/tmp/drained"),
+                ),
             )
             for i, name in enumerate(NODES)
         ),

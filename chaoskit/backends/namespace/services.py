@@ -41,7 +41,14 @@ class Service:
     """Counts the node's boots, so that a restart planned before a power cycle does not happen after it."""
     held: bool = False
     """Stopped on purpose: nobody starts it again by himself until the node boots."""
+    disabled: bool = False
+    """Nobody starts it again by himself, neither at boot nor after its exit."""
     ready: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def stays_down(self) -> bool:
+        """Whether nobody starts it by himself."""
+        return self.held or self.disabled
 
     @property
     def name(self) -> str:
@@ -125,7 +132,7 @@ class Supervisor(Department):
         if service.node.state == "off" or service.node.busy:
             return
         self._say("service.exited", node=service.node.name, service=service.name, code=code)
-        if service.plan["restart"] == "always" and not service.held:
+        if service.plan["restart"] == "always" and not service.stays_down:
             await self._start_again(service)
 
     async def _start_again(self, service: Service) -> None:
@@ -137,7 +144,7 @@ class Supervisor(Department):
         await asyncio.sleep(delay)
         while service.node.state == "frozen" or service.node.mending:
             await asyncio.sleep(0.1)
-        if service.generation == generation and service.node.state == "up" and not (service.pid or service.held):
+        if service.generation == generation and service.node.state == "up" and not (service.pid or service.stays_down):
             self.start(service)
 
     async def stop(self, service: Service, grace_s: float) -> str:
@@ -167,9 +174,13 @@ class Supervisor(Department):
             return "it did not run"
         return how + (f"; {len(killed)} more were killed" if killed and how == "TERM" else "")
 
+    def questions(self) -> dict[str, Handler]:
+        """What it can be asked, by name."""
+        return {"service_enabled": self._ask_enabled}
+
     def acts(self) -> dict[str, Handler]:
         """What it can be told, by name."""
-        return {"start_service": self._act_start, "stop_service": self._act_stop}
+        return {"start_service": self._act_start, "stop_service": self._act_stop, "set_service": self._act_set}
 
     async def _act_start(self, act: Json) -> Json:
         service = self.find(act["node"], act["service"])
@@ -178,6 +189,18 @@ class Supervisor(Department):
 
     async def _act_stop(self, act: Json) -> Json:
         return {"output": await self.stop(self.find(act["node"], act["service"]), act["grace_s"])}
+
+    async def _act_set(self, act: Json) -> Json:
+        service = self.find(act["node"], act["service"])
+        output = "it was so already" if service.disabled != act["enabled"] else ""
+        service.disabled = not act["enabled"]
+        return {"output": output}
+
+    async def _ask_enabled(self, query: Json) -> Json:
+        service = self.find(query["node"], query["service"])
+        if service.plan["restart"] == "never":
+            return {"value": "never"}
+        return {"value": "disabled" if service.disabled else "enabled"}
 
     def node_ended(self, node: Node) -> None:
         """The node went off: nothing of it is ready, and no planned restart counts any more."""
@@ -189,7 +212,7 @@ class Supervisor(Department):
     def boot(self, node: str) -> None:
         """Start what a booting node starts; where one needs another of the same node, once that is ready."""
         for service in self.of(node):
-            if service.plan["restart"] != "never":
+            if service.plan["restart"] != "never" and not service.disabled:
                 self._spawn(self._boot_one(service, service.generation))
 
     async def _boot_one(self, service: Service, generation: int) -> None:
@@ -198,7 +221,7 @@ class Supervisor(Department):
             if name in local:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(local[name].ready.wait(), self._lab["within_s"])
-        if service.generation != generation or service.node.state == "off" or service.held:
+        if service.generation != generation or service.node.state == "off" or service.stays_down:
             return
         self.start(service)
         with contextlib.suppress(Refused):

@@ -29,6 +29,7 @@ _EVERYTHING = (
     names.NODE_FREEZE,
     names.PROCESS_SIGNAL,
     names.PROCESS_CLOCK,
+    names.SERVICE_CONTROL,
     names.COMMAND_EXEC,
     names.FILE_EDIT,
     names.VOLUME_LOSE_UNSYNCED,
@@ -50,7 +51,14 @@ _RELAYED = (
     "by a relay process of chaoskit's own on the switch; some hundred Mbit/s pass, less where each frame has its own fate "
     "(loss, duplicate, reorder, corrupt, rate)"
 )
-_ALWAYS = (names.NODE_POWER, names.PROCESS_SIGNAL, names.COMMAND_EXEC, names.FILE_EDIT, names.RESOURCE_LOAD)
+_ALWAYS = (
+    names.NODE_POWER,
+    names.PROCESS_SIGNAL,
+    names.SERVICE_CONTROL,
+    names.COMMAND_EXEC,
+    names.FILE_EDIT,
+    names.RESOURCE_LOAD,
+)
 _SETTINGS = (
     ("user/max_user_namespaces", "0", "user namespaces are switched off: sysctl -w user.max_user_namespaces=10000"),
     ("kernel/unprivileged_userns_clone", "0", "user namespaces need root here: sysctl -w kernel.unprivileged_userns_clone=1"),

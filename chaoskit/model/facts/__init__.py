@@ -6,7 +6,15 @@ from chaoskit.model.facts.activities import ActivityQuery
 from chaoskit.model.facts.clocks import ClockQuery
 from chaoskit.model.facts.disks import DiskErrorsQuery, DiskFlushQuery, FileQuery, VolumeQuery, VolumeSpeedQuery
 from chaoskit.model.facts.network import CarrierQuery, DroppedQuery, ReachQuery
-from chaoskit.model.facts.nodes import ExecQuery, NodeStateQuery, PidFileQuery, ProcessesQuery, ProcessStateQuery, ServiceQuery
+from chaoskit.model.facts.nodes import (
+    ExecQuery,
+    NodeStateQuery,
+    PidFileQuery,
+    ProcessesQuery,
+    ProcessStateQuery,
+    ServiceEnabledQuery,
+    ServiceQuery,
+)
 from chaoskit.model.facts.queries import QUERY, Query
 from chaoskit.model.facts.reading import Check, ProcessInfo, Reading
 from chaoskit.model.facts.resources import BeyondQuery, KillsQuery, LimitQuery, LoadQuery, QuotaQuery, RoomQuery
@@ -38,6 +46,7 @@ __all__ = [
     "ReachQuery",
     "Reading",
     "RoomQuery",
+    "ServiceEnabledQuery",
     "ServiceQuery",
     "VolumeQuery",
     "VolumeSpeedQuery",

@@ -40,6 +40,14 @@ class ServiceQuery(Record):
     service: str
 
 
+class ServiceEnabledQuery(Record):
+    """-> reading value: "enabled" | "disabled" (not started at boot nor after its exit) | "never" (the lab never does)."""
+
+    kind: Literal["service_enabled"] = "service_enabled"
+    node: str
+    service: str
+
+
 class PidFileQuery(Record):
     """-> reading number: the first integer of a file in the node, None where it cannot be read."""
 

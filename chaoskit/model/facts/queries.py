@@ -10,7 +10,15 @@ from chaoskit.model.facts.activities import ActivityQuery
 from chaoskit.model.facts.clocks import ClockQuery
 from chaoskit.model.facts.disks import DiskErrorsQuery, DiskFlushQuery, FileQuery, VolumeQuery, VolumeSpeedQuery
 from chaoskit.model.facts.network import CarrierQuery, DroppedQuery, ReachQuery
-from chaoskit.model.facts.nodes import ExecQuery, NodeStateQuery, PidFileQuery, ProcessesQuery, ProcessStateQuery, ServiceQuery
+from chaoskit.model.facts.nodes import (
+    ExecQuery,
+    NodeStateQuery,
+    PidFileQuery,
+    ProcessesQuery,
+    ProcessStateQuery,
+    ServiceEnabledQuery,
+    ServiceQuery,
+)
 from chaoskit.model.facts.resources import BeyondQuery, KillsQuery, LimitQuery, LoadQuery, QuotaQuery, RoomQuery
 from chaoskit.model.facts.shaping import LinkQuery
 
@@ -24,6 +32,7 @@ Query = Annotated[
     | ProcessesQuery
     | ProcessStateQuery
     | ServiceQuery
+    | ServiceEnabledQuery
     | PidFileQuery
     | ClockQuery
     | ExecQuery

@@ -16,7 +16,7 @@ from chaoskit.model.steps.clocks import LEAST_RATE_PPM, MOST_OFFSET_S, MOST_RATE
 from chaoskit.model.steps.disks import FailVolume, RemoveFile, RestoreVolume, WriteFile
 from chaoskit.model.steps.matching import ProcessCriteria
 from chaoskit.model.steps.network import BlockPorts, CutLinks, JoinLinks, SetLink
-from chaoskit.model.steps.nodes import Exec, Freeze, PowerOff, PowerOn, Signal, StartService, StopService, Thaw
+from chaoskit.model.steps.nodes import Exec, Freeze, PowerOff, PowerOn, SetService, Signal, StartService, StopService, Thaw
 from chaoskit.model.steps.record import Link, ProcessRef, StepRecord
 from chaoskit.model.steps.resources import KeepKilling, SetLimit, SetQuota, StartLoad
 from chaoskit.model.steps.shaping import LinkShape, ShapeLinks
@@ -34,6 +34,7 @@ Step = Annotated[
     | PowerOn
     | Signal
     | ShiftClock
+    | SetService
     | StartService
     | StopService
     | Thaw
@@ -86,6 +87,7 @@ __all__ = [
     "SetLimit",
     "SetLink",
     "SetQuota",
+    "SetService",
     "ShapeLinks",
     "ShiftClock",
     "Signal",

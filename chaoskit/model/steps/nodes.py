@@ -117,6 +117,22 @@ class StartService(StepRecord):
         return f"start {self.service} on {self.node} where it does not run"
 
 
+class SetService(StepRecord):
+    """Enable or disable a service of the lab: a disabled one runs on, but nobody starts it when its node boots or when it exits,
+    until `StartService` or until it is enabled. Enabling does not start it. Nothing where it is so already."""
+
+    NEEDS: ClassVar = capability.SERVICE_CONTROL
+    kind: Literal["set_service"] = "set_service"
+    node: str
+    service: str
+    enabled: bool
+
+    def words(self) -> str:
+        if self.enabled:
+            return f"enable {self.service} on {self.node}"
+        return f"disable {self.service} on {self.node}: it runs on, and nobody starts it at boot or when it exits"
+
+
 class StopService(StepRecord):
     """Stop a service of the lab: TERM to its main process, KILL to all of it once that ended or the time is over.
 
