@@ -48,6 +48,10 @@ def outcome_of(error: BaseException) -> Outcome:
         return "reset"
     if isinstance(error, OSError) and error.errno is not None:
         return _BY_ERRNO.get(error.errno, "app_error")
+    if isinstance(error, ConnectionRefusedError):
+        return "refused"
+    if isinstance(error, ConnectionError):  # asyncio's own come without a number
+        return "reset"
     return "app_error"
 
 

@@ -33,6 +33,8 @@ class Flight:
     in_flight: int
     t_send: int | None = None
     t_end: int | None = None
+    late_end: int | None = None
+    """When the answer came, where that was after W; `t_end` is then W's end."""
     answer: Answer | None = None
     task: asyncio.Task[None] | None = None
     timer: asyncio.TimerHandle | None = None
@@ -88,7 +90,7 @@ class Sender:
         known_until = self._hiccups.seen_until_ns
         for _ in range(len(self._finished)):
             flight = self._finished.popleft()
-            if all_of_them or (flight.t_end or 0) <= known_until:
+            if all_of_them or (flight.late_end or flight.t_end or 0) <= known_until:
                 self._spool.put("samples", self._row(flight))
             else:
                 self._finished.append(flight)
@@ -162,6 +164,8 @@ class Sender:
         flight.recorded = True
         flight.t_end = flight.t_end or time.monotonic_ns()
         flight.answer = self._judged(answer, flight.t_end - flight.t_intended)
+        if flight.answer.outcome == "timeout" and answer.outcome == "ok":
+            flight.late_end, flight.t_end = flight.t_end, flight.t_intended + self._config.deadline_ns
         flight.timer = flight.task = None
         self._finished.append(flight)
         ok = flight.answer.outcome in ("ok", "degraded")
@@ -187,5 +191,6 @@ class Sender:
             config.vantage, config.target, flight.seq, flight.token,
             flight.t_intended, flight.t_send, answer.t_connected, answer.t_first_byte, end,
             answer.outcome, answer.certainty, answer.node or None, answer.term or None, answer.value or None,
-            None, flight.in_flight, int(self._hiccups.stalled_between(flight.t_intended, end)), answer.error or None,
+            flight.late_end, flight.in_flight,
+            int(self._hiccups.stalled_between(flight.t_intended, flight.late_end or end)), answer.error or None,
         )  # fmt: skip

@@ -65,8 +65,9 @@ def _ledger(trial: TrialRecord, samples: ClientSamples) -> Ledger:
     sent = samples.t_send != MISSING
     told = samples.token != ""
     acked = np.flatnonzero(sent & told & (samples.certainty == "ok"))
-    acked = acked[np.argsort(samples.t_end[acked], kind="stable")]
-    columns = (c[acked].tolist() for c in (samples.token, samples.node, samples.t_send, samples.t_end))
+    ended = np.maximum(samples.t_end, samples.late_end)  # an acknowledgement after W is one, from when it came
+    acked = acked[np.argsort(ended[acked], kind="stable")]
+    columns = (c[acked].tolist() for c in (samples.token, samples.node, samples.t_send, ended))
     acks = {token: Ack(samples.client, token, node, begin, end) for token, node, begin, end in zip(*columns, strict=True)}
     attempted, counts = np.unique(samples.token[sent & told], return_counts=True)
     reads = [r for r in trial.read_backs if r.client == samples.client]

@@ -7,12 +7,13 @@ import os
 import socket
 from pathlib import Path
 
+from chaoskit.agents.entrances import NodeOff, init_process
+
 _CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-class NodeOff(Exception):
-    """The node has no network to enter: it is off."""
+__all__ = ["NodeNetworks", "NodeOff"]
 
 
 class NodeNetworks:
@@ -31,10 +32,7 @@ class NodeNetworks:
         """The process whose namespaces are the node's; None where nodes have no way in. NodeOff, OSError."""
         if self._inside is None:
             return None
-        text = (self._inside / node).read_text().strip()
-        if not text:
-            raise NodeOff(node)
-        return int(text)
+        return init_process(self._inside, node)
 
     def stream_socket(self, node: str, family: int) -> socket.socket:
         """A new non-blocking TCP socket in the node's network. NodeOff, OSError."""
