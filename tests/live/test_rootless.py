@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 from tests.backends import plans
+from tests.live.families import methods
 from tests.live.shop import RELAY, Place
-from tests.live.test_killed import SHORT, all_moments
+from tests.live.test_killed import SEED, SHORT, all_moments
 
 pytestmark = [
     pytest.mark.lab,
@@ -151,4 +152,7 @@ def test_faults_of_files_services_processes_and_loads(another_user: tuple[Path, 
 @pytest.mark.timeout(600)
 def test_killed_at_any_moment(another_user: tuple[Path, dict[str, Any]]) -> None:
     top, options = another_user
-    all_moments(top / "home" / "killed", MOMENTS, {**SHORT, "lab": str(top / "relay")}, **options)
+    surveyed = json.loads(Place(top / "home" / "asked", **options).chaoskit("doctor", "--json").out)
+    present = {c["name"] for c in surveyed["backends"]["namespace"]["capabilities"] if c["present"]}
+    drawn = methods(SEED, present.__contains__)
+    all_moments(top / "home" / "killed", MOMENTS, {**SHORT, "lab": str(top / "relay")}, drawn, **options)

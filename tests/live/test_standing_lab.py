@@ -162,7 +162,7 @@ def all_moments(root: Path, count: int, end: Callable[[Running], None]) -> None:
 
 
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize(("end", "count"), [(killed, 33), (terminated, 11), (interrupted_twice, 11), (without_room, 11)])
+@pytest.mark.parametrize(("end", "count"), [(killed, 60), (terminated, 12), (interrupted_twice, 12), (without_room, 12)])
 def test_the_lab_is_as_it_was(possible: str, tmp_path: Path, end: Callable[[Running], None], count: int) -> None:
     if possible:
         pytest.skip(possible)
