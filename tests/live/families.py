@@ -18,7 +18,7 @@ AT_ONCE = 3
 HOLD = "2s"
 FITTED: dict[str, Any] = {"process": {"service": "relay"}, "service": "relay", "ports": [8000], "volume": "data"}
 """Parameters of the faults' own examples that name what this lab has not."""
-CHANGED: dict[str, dict[str, Any]] = {}
+CHANGED: dict[str, dict[str, Any]] = {name: {"volume": "disk"} for name in ("storage.errors", "storage.lying", "storage.slow")}
 """Fault -> parameters that its example lacks or that do not suit this lab."""
 WITH_A_LAB_OF_ITS_OWN: dict[str, str] = {}
 """Fault -> what it needs that the relay lab has not; its own live test covers it."""

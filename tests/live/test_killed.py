@@ -18,7 +18,7 @@ import pytest
 
 from chaoskit.engine.undo import journal_lines, open_debts
 from tests.live.families import methods, words
-from tests.live.shop import Place, Running, until
+from tests.live.shop import RELAY, Place, Running, until
 
 pytestmark = pytest.mark.lab
 
@@ -27,6 +27,8 @@ AT_ONCE = 4
 SEED = int(os.environ.get("CHAOSKIT_TEST_SEED", "0")) or random.SystemRandom().randrange(1, 2**31)
 
 SHORT: dict[str, Any] = {"baseline": "1s", "recovery": "2s"}
+PROGRAMMABLE = {"lab": {"path": str(RELAY), "variant": "programmable"}}
+"""For those who may: storage faults need root."""
 
 ANCHORS = (
     ("", 1.5), ("building the lab", 1.0), ("building the lab", 1.0), ("nodes are up", 0.8), ("is ready", 2.0), ("is over", 0.6),
@@ -147,7 +149,7 @@ def all_moments(root: Path, count: int, short: dict[str, Any], drawn: Iterator[l
 def test_killed_at_any_moment(possible: str, tmp_path: Path) -> None:
     if possible:
         pytest.skip(possible)
-    all_moments(tmp_path, MOMENTS, SHORT, methods(SEED))
+    all_moments(tmp_path, MOMENTS, SHORT | (PROGRAMMABLE if os.geteuid() == 0 else {}), methods(SEED))
 
 
 def test_the_search_for_traces_finds_what_is_there(place: Place) -> None:

@@ -24,13 +24,15 @@ import pytest
 from tests.live.families import methods, words
 from tests.live.prior_state import changes
 from tests.live.shop import RELAY, Place, Running, until
-from tests.live.test_killed import SEED
+from tests.live.test_killed import PROGRAMMABLE, SEED
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
 
 MOMENTS = int(os.environ.get("CHAOSKIT_TEST_MOMENTS", "0"))
 LABS = 5
 SHORT: dict[str, Any] = {"baseline": "500ms", "recovery": "2s", "steady-state-hypothesis": None}
+if os.geteuid() == 0:
+    SHORT |= PROGRAMMABLE
 ANCHORS = (
     ("", 6.0), ("using the lab", 1.0), ("is ready", 1.0), ("is over", 0.6), ("injecting", 0.2), ("injecting", 1.0),
     ("its effect was seen", 0.5), ("its effect was seen", 2.0), ("healing", 0.3), ("healing", 2.0), ("are read back", 0.5),
@@ -76,9 +78,10 @@ def without_room(run: Running) -> None:
     assert ended.code in (0, 1, 3), ended
 
 
-def one_moment(place: Place, method: list[dict[str, Any]], after: str, then_s: float, end: Callable[[Running], None]) -> str:
+def one_moment(
+    place: Place, before: dict[str, str], method: list[dict[str, Any]], after: str, then_s: float, end: Callable[[Running], None]
+) -> str:
     """What was wrong, or an empty text."""
-    before = place.state_of(LAB)
     out = ["--out", small(place) / f"run{len(place.started)}"] if end is without_room else []
     file = place.write(f"{len(place.started)}.yaml", method=method, **SHORT)
     run = place.start("run", file, "--on", LAB, *out, start_new_session=True)
@@ -118,7 +121,8 @@ def small(place: Place) -> Path:
 def standing(root: Path, number: int, *, with_small_disk: bool) -> Iterator[Place]:
     place = Place(root / f"{number}")
     place.reports.mkdir(exist_ok=True)
-    up = place.chaoskit("lab", "up", RELAY, "--name", LAB)
+    variant = ["--variant", "programmable"] if os.geteuid() == 0 else []
+    up = place.chaoskit("lab", "up", RELAY, "--name", LAB, *variant)
     assert up.code == 0, up
     if with_small_disk:
         small(place).mkdir()
@@ -141,13 +145,14 @@ def all_moments(root: Path, count: int, end: Callable[[Running], None]) -> None:
 
     def work(worker: int) -> None:
         with standing(root, worker, with_small_disk=end is without_room) as place:
+            before = place.state_of(LAB)  # and so after each moment, or the next would not begin
             while True:
                 with lock:
                     if not waiting:
                         break
                     number, method, after, then_s = waiting.pop(0)
                 what = f"moment {number}: {end.__name__} {then_s:.3f} s after {after or 'the start'!r}, with {words(method)}"
-                if wrong := one_moment(place, method, after, then_s, end):
+                if wrong := one_moment(place, before, method, after, then_s, end):
                     failures.append(f"{what}: {wrong}")
                     return  # this lab is not as it was: what came after would prove nothing
         assert place.traces() == []
