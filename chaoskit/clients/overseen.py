@@ -71,7 +71,9 @@ class Overseer:
             # held here until it has ended: the loop keeps only weak references
             self._leaving.add(task)
             task.add_done_callback(self._left)
-            return use.broken("timeout", "deadline while waiting for the answer" if use.sent else "deadline while connecting")
+            return use.broken(
+                "timeout", "deadline while waiting for the answer" if use.sent else "deadline before anything was sent"
+            )
 
     async def close(self) -> None:
         """Give up what is still being cleaned up."""

@@ -10,9 +10,11 @@ import pytest
 pytest.importorskip("aiomysql", reason="aiomysql is not installed: pip install 'chaoskit[mysql]'")
 
 from tests.clients.mysql_server import MariaServer, missing
+from tests.clients.postgres_server import free_port
 from tests.clients.probing import ProbeProcess, config, rows
 from tests.clients.using import attempt, one_attempt, token, use
 
+GALERA = Path("/usr/lib/galera/libgalera_smm.so")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(missing()), reason=missing())]
 
 
@@ -86,6 +88,34 @@ def test_a_stopped_server_costs_the_deadline_and_no_more(tmp_path, server, clien
     first, stopped, after = use(given, work)
     assert (first.outcome, after.outcome) == ("ok", "ok"), after
     assert (stopped.outcome, stopped.certainty) == ("timeout", "fail" if client_class == "fresh" else "info")
+
+
+@pytest.mark.skipif(not GALERA.exists(), reason="galera-4 is not installed: apt-get install galera-4")
+def test_a_galera_node_without_its_cluster_is_the_wrong_role_and_still_tells_its_own_ledger(tmp_path):
+    with tempfile.TemporaryDirectory() as folder:
+        node = MariaServer(Path(folder))
+        node.create()
+        peers = f"--wsrep-node-address=127.0.0.1:{free_port()}"
+        wsrep = ("--wsrep-on=ON", f"--wsrep-provider={GALERA}", "--binlog-format=ROW", "--innodb-autoinc-lock-mode=2",
+                 "--wsrep-cluster-address=gcomm://", peers, "--wsrep-sst-method=rsync")  # fmt: skip
+        node.start(*wsrep)
+        try:
+            given = mysql_config(tmp_path, node)
+
+            async def work(client):
+                first = await attempt(client, given, 0)
+                # as a node that finds itself in the minority
+                node.run("SET GLOBAL wsrep_cluster_address = 'gcomm://127.0.0.9:1?pc.wait_prim=no'")
+                alone = await attempt(client, given, 1)
+                return first, alone, await client.read_back(), await client.dump("n1", "127.0.0.1")
+
+            first, alone, final, dump = use(given, work)
+        finally:
+            node.stop()
+    assert (first.outcome, first.certainty) == ("ok", "ok")
+    assert (alone.outcome, alone.certainty) == ("wrong_role", "fail"), alone
+    assert not final.ok
+    assert dump.copies == {token(given, 0): 1}, dump
 
 
 def test_a_lock_held_by_another_is_a_time_out_that_may_take_effect(tmp_path, server):

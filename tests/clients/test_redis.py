@@ -1,5 +1,6 @@
 """The Redis client against real servers: a master, a replica, and a Sentinel on loopback."""
 
+import asyncio
 import contextlib
 import signal
 import tempfile
@@ -10,10 +11,17 @@ import pytest
 
 from tests.clients.probing import ProbeProcess, config, rows
 from tests.clients.redis_server import RedisServer, missing
-from tests.clients.using import attempt, one_attempt, use
+from tests.clients.using import attempt, one_attempt, token, use
 
 pytest.importorskip("redis", reason="redis-py is not installed: pip install 'chaoskit[redis]'")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(missing()), reason=missing())]
+
+
+def _until(question, within_s=20.0):
+    deadline = time.monotonic() + within_s
+    while not question():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 @contextlib.contextmanager
@@ -61,10 +69,7 @@ def test_a_read_tells_what_it_found(tmp_path):
 def test_a_replica_keeps_the_ledger_and_refuses_writes(tmp_path):
     with server(tmp_path, address="127.0.0.2") as master:
         with server(tmp_path, "replica", "127.0.0.3", master.port, replicaof=f"127.0.0.2 {master.port}") as replica:
-            deadline = time.monotonic() + 10
-            while b"master_link_status:up" not in replica.ask("INFO replication"):
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
+            _until(lambda: b"master_link_status:up" in replica.ask("INFO replication"))
             hosts = (("n3", "127.0.0.3"), ("n2", "127.0.0.2"))
             given = redis_config(tmp_path, master.port, hosts=hosts, options={"wait_replicas": 1})
 
@@ -110,6 +115,52 @@ def test_through_a_real_sentinel(tmp_path):
                 answer = one_attempt(given)
                 assert (answer.outcome, answer.node) == ("ok", "n2"), answer
                 assert use(given, lambda client: client.read_back()).ok
+
+
+@pytest.mark.parametrize("client_class", ["fresh", "pooled"])
+def test_when_sentinels_promote_a_replica_the_client_follows_and_the_ledger_tells_what_was_lost(tmp_path, client_class):
+    """The master is cut off from its replica, acknowledges more, and dies: that is what asynchronous replication loses."""
+    with contextlib.ExitStack() as stack:
+        master = stack.enter_context(server(tmp_path, address="127.0.0.2"))
+        replica = stack.enter_context(
+            server(
+                tmp_path,
+                "replica",
+                "127.0.0.3",
+                master.port,
+                replicaof=f"127.0.0.2 {master.port}",
+                replica_announce_ip="127.0.0.3",
+            )
+        )
+        _until(lambda: b"master_link_status:up" in replica.ask("INFO replication"))
+        lines = (
+            f"sentinel monitor mymaster 127.0.0.2 {master.port} 1\nsentinel down-after-milliseconds mymaster 500\n"
+            "sentinel failover-timeout mymaster 3000\n"
+        )
+        sentinel = stack.enter_context(server(tmp_path, "sentinel", sentinel=lines))
+        _until(lambda: b"127.0.0.3" in sentinel.ask("SENTINEL REPLICAS mymaster"))
+        endpoint = {"sentinel": "mymaster", "sentinel_hosts": ["127.0.0.1"], "sentinel_port": sentinel.port}
+        hosts = (("n2", "127.0.0.2"), ("n3", "127.0.0.3"))
+        given = redis_config(tmp_path, master.port, hosts=hosts, client_class=client_class, endpoint=endpoint)
+
+        async def work(client):
+            kept = await attempt(client, given, 0)
+            await asyncio.sleep(0.3)
+            replica.ask("REPLICAOF 127.0.0.9 1")  # a master that is not there
+            lost = await attempt(client, given, 1)
+            master.kill()
+            answers = []
+            deadline = time.monotonic() + 20
+            while not answers or answers[-1].outcome != "ok":
+                answers.append(await attempt(client, given, 2 + len(answers)))
+                assert time.monotonic() < deadline, answers[-1]
+            return kept, lost, answers, await client.read_back()
+
+        kept, lost, answers, final = use(given, work)
+    assert [(a.outcome, a.node) for a in (kept, lost)] == [("ok", "n2")] * 2
+    assert answers[-1].node == "n3"
+    assert {a.outcome for a in answers[:-1]} <= {"refused", "reset", "wrong_role", "unreachable"}
+    assert set(final.copies) == {token(given, 0), token(given, len(answers) + 1)}
 
 
 def test_a_probe_measures_it_and_reads_back_what_it_acknowledged():

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -95,6 +96,42 @@ def test_a_whole_run(another_user: tuple[Path, dict[str, Any]]) -> None:
     assert (result["verdict"], result["undo"]["dirty"]) == ("passed", [])
     assert result["environment"]["user"] == "unprivileged"
     assert "rootless" in result["lab"]["mode"]
+    assert place.traces() == []
+
+
+DIRECT = {"class": "direct", "target": "kv1", "rate": "5/s", "deadline": "900ms"}
+INSIDERS = {
+    "disk": {"type": "file", "operation": "append", "folder": "/data"},
+    "inside": {"type": "command", "operation": "run", "runs": "inside", "command": ["hostname"]},
+    "beside": {"type": "command", "operation": "run", "command": ["echo", "{node} at {address}"]},
+    "ping": {"type": "icmp", "operation": "echo"},
+    "mine": {"type": "python", "operation": "call", "call": "counting:count"},
+}
+
+
+def test_clients_that_enter_their_node(another_user: tuple[Path, dict[str, Any]]) -> None:
+    top, options = another_user
+    place = Place(top / "home" / "insiders", **options)
+    (place.root / "counting.py").write_text("def count(call):\n    return call.node\n")
+    file = place.write(
+        lab=str(top / "relay"),
+        clients={name: DIRECT | given for name, given in INSIDERS.items()},
+        **{"steady-state-hypothesis": None},
+        method=[{"inject": "node.power_off", "target": {"node": "kv1"}, "at": "500ms", "for": "2s"}],
+        objectives={"rpo": {"writes": 0}},
+    )
+    ended = place.chaoskit("run", file)
+    assert ended.code == 0, ended
+    with sqlite3.connect(f"file:{place.run_directory() / 'samples.sqlite'}?mode=ro", uri=True) as database:
+        asked = "SELECT client, outcome, certainty, count(*) FROM samples GROUP BY 1, 2, 3"
+        found = {(name, outcome, certainty): count for name, outcome, certainty, count in database.execute(asked)}
+        values = dict(database.execute("SELECT DISTINCT client, value FROM samples WHERE outcome = 'ok' AND value IS NOT NULL"))
+    assert all(found[name, "ok", "ok"] >= 15 for name in INSIDERS), found
+    assert {name for name, outcome, _ in found if outcome not in ("ok", "degraded")} == {"disk", "inside", "ping"}, found
+    assert found["disk", "unreachable", "fail"] > 2
+    assert found["inside", "unreachable", "fail"] > 2
+    assert (values["inside"], values["mine"]) == ("kv1", "kv1")
+    assert values["beside"].startswith("kv1 at ")
     assert place.traces() == []
 
 
