@@ -8,7 +8,7 @@ import os
 import shutil
 import signal
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -22,12 +22,13 @@ from chaoskit.clients.overseen import Overseer, Use
 from chaoskit.linux import procfs
 from chaoskit.model.errors import InputError, LabUnavailable, Problem
 from chaoskit.model.record import Record
-from chaoskit.ports.client import Answer, ClientConfig, Tokens
+from chaoskit.ports.client import Answer, ClientConfig, Intended, Tokens
 
 _READ_WITHIN_S = 10.0
 _SAID = 200
 _JOIN = 'echo 0 > "$0" && exec "$@"'
 """A shell of its own joins the node's group: the group may be frozen, and whoever joins it stands still at once."""
+_UNREADABLE = "append needs read_back and dump: commands that print the tokens there are"
 
 
 class CommandOptions(Record):
@@ -78,13 +79,18 @@ class CommandClient:
         self._options = validated(CommandOptions, config.options, f"clients.{config.client}")
         validated(CommandEndpointOptions, config.endpoint, f"endpoints.{config.target}")
         if config.operation == "append" and not (self._options.read_back and self._options.dump):
-            message = "append needs read_back and dump: commands that print the tokens there are"
-            raise InputError([Problem(path=f"clients.{config.client}", message=message)])
+            raise InputError([Problem(path=f"clients.{config.client}", message=_UNREADABLE)])
         self._config = config
         self._inside = Path(config.inside) if config.inside else None
         self._hosts = hosts_of(config, 0)
         self._room = asyncio.Semaphore(self._options.at_once)
         self._overseer = Overseer()
+
+    @classmethod
+    def objections(cls, intended: Intended) -> Iterator[str]:
+        """A ledger that nobody can read proves nothing."""
+        if intended.operation in cls.LEDGER and not (intended.options.get("read_back") and intended.options.get("dump")):
+            yield _UNREADABLE
 
     async def open(self) -> None:
         """LabUnavailable where the command is to run inside nodes, and they cannot be entered."""

@@ -7,7 +7,7 @@ import inspect
 import socket
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
 
@@ -20,9 +20,10 @@ from chaoskit.clients.overseen import Overseer, Use
 from chaoskit.clients.threads import DaemonThreads
 from chaoskit.model.errors import InputError, Problem
 from chaoskit.model.record import Record
-from chaoskit.ports.client import Answer, ClientConfig, Tokens
+from chaoskit.ports.client import Answer, ClientConfig, Intended, Tokens
 
 _NAME = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
+_UNREADABLE = "append needs read_back and dump: functions that return the tokens there are"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +87,7 @@ class PythonClient:
         validated(PythonEndpointOptions, config.endpoint, f"endpoints.{config.target}")
         options = self._options
         if config.operation == "append" and not (options.read_back and options.dump):
-            message = "append needs read_back and dump: functions that return the tokens there are"
-            raise InputError([Problem(path=f"clients.{config.client}", message=message)])
+            raise InputError([Problem(path=f"clients.{config.client}", message=_UNREADABLE)])
         if config.directory and config.directory not in sys.path:
             sys.path.insert(0, config.directory)
         self._config = config
@@ -97,6 +97,12 @@ class PythonClient:
         self._dump = _function(options.dump, f"clients.{config.client}.dump") if options.dump else None
         self._threads = DaemonThreads(options.at_once, "python")
         self._overseer = Overseer()
+
+    @classmethod
+    def objections(cls, intended: Intended) -> Iterator[str]:
+        """A ledger that nobody can read proves nothing."""
+        if intended.operation in cls.LEDGER and not (intended.options.get("read_back") and intended.options.get("dump")):
+            yield _UNREADABLE
 
     async def open(self) -> None:
         """Nothing to prepare: that is the module's affair."""

@@ -18,6 +18,7 @@ from chaoskit.linux.process_match import ProcessMatch
 from chaoskit.model.errors import Problem
 from chaoskit.model.experiment import Action, ClientSpec, Experiment, Selector
 from chaoskit.model.lab import EndpointSpec, LabSpec
+from chaoskit.ports.client import Intended, objections
 from chaoskit.ports.fault import Fault
 
 FRESH_DEADLINE_LIMIT_S = 1.0
@@ -70,6 +71,7 @@ class Checker:
         else:
             yield from self._client_of_type(keys, client, self.registry.load("clients", client.type))
         yield from self._client_timing(keys, client)
+        yield from self._client_objections(keys, client)
         if self.lab is not None:
             yield from self._client_place(keys, client, self.lab)
 
@@ -82,6 +84,27 @@ class Checker:
             where = (*keys, "class") if self.document.lookup((*keys, "class"))[0] else keys
             yield self.document.problem(where, message, value=client.client_class, allowed=tuple(kind.CLASSES))
         yield from self._extras(kind.Options, keys, dict(client.model_extra or {}), written_names(ClientSpec))
+
+    def _client_objections(self, keys: Keys, client: ClientSpec) -> Iterator[Problem]:
+        """What a client type says to keys that are valid each by itself. Nothing where the endpoint is not known."""
+        endpoint = self.lab.endpoints.get(client.endpoint or "") if self.lab is not None else None
+        if (
+            self.lab is None
+            or client.type not in self.registry.names("clients")
+            or (client.endpoint is not None and endpoint is None)
+        ):
+            return
+        hosts = 1 if endpoint is None or endpoint.address is not None else len(self.lab.resolve_names(endpoint.hosts))
+        speaks = endpoint is not None and endpoint.kind == client.type
+        intended = Intended(
+            operation=client.operation,
+            client_class=client.client_class,
+            options=dict(client.model_extra or {}),
+            endpoint=dict(endpoint.model_extra or {}) if endpoint is not None and speaks else {},
+            hosts=hosts,
+        )
+        for words in objections(self.registry.load("clients", client.type), intended):
+            yield self.document.problem(keys, words, of_key=True)
 
     def _extras(self, model: type[BaseModel], keys: Keys, extra: dict[str, Any], common: tuple[str, ...]) -> Iterator[Problem]:
         """Keys beyond the common ones, against the record of whoever owns them."""

@@ -87,6 +87,7 @@ class ClientType(Protocol):
     EndpointOptions: ClassVar[type[Record]]
     """Keys of the lab's endpoint beyond the common ones."""
     # A type whose driver is an extra also has DRIVER: ClassVar[Mapping[str, str]], importable module -> the extra that brings it.
+    # One that cannot serve every combination of valid keys also has a class method objections(intended) -> Iterable[str].
 
     async def open(self) -> None:
         """Prepare (a table, a pool). Raises where the service cannot be used."""
@@ -105,6 +106,23 @@ class ClientType(Protocol):
         """That node's own content, asked directly."""
 
     async def close(self) -> None: ...
+
+
+class Intended(Record):
+    """A client as it stands in an experiment, its own keys valid each by itself."""
+
+    operation: str
+    client_class: str
+    options: dict[str, Any]
+    endpoint: dict[str, Any]
+    hosts: int
+    """How many addresses the client would know."""
+
+
+def objections(kind: type[ClientType], intended: Intended) -> tuple[str, ...]:
+    """Why a client type cannot do what is intended, for people; told when an experiment is checked."""
+    found = getattr(kind, "objections", None)
+    return tuple(found(intended)) if found is not None else ()
 
 
 def missing_drivers(kind: type[ClientType]) -> tuple[str, ...]:

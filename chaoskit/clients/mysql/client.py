@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
@@ -13,9 +14,10 @@ from chaoskit.clients.overseen import Overseer, Use
 from chaoskit.model.errors import InputError, Problem
 from chaoskit.model.record import Record
 from chaoskit.model.units import Duration
-from chaoskit.ports.client import Answer, ClientConfig, Tokens
+from chaoskit.ports.client import Answer, ClientConfig, Intended, Tokens
 
 DEFAULT_PORT = 3306
+_ONE_SERVER = "aiomysql's pool knows one server: give the endpoint one host, or an address"
 
 
 class MysqlOptions(Record):
@@ -96,8 +98,13 @@ class MysqlClient:
         elif len(hosts) == 1:
             self._way = PooledWay(access, hosts[0], options.pool_size, asked_s)
         else:
-            message = "aiomysql's pool knows one server: give the endpoint one host, or an address"
-            raise InputError([Problem(path=f"clients.{config.client}.class", message=message, value="pooled")])
+            raise InputError([Problem(path=f"clients.{config.client}.class", message=_ONE_SERVER, value="pooled")])
+
+    @classmethod
+    def objections(cls, intended: Intended) -> Iterator[str]:
+        """The driver's pool connects to one server."""
+        if intended.client_class == "pooled" and intended.hosts > 1:
+            yield _ONE_SERVER
 
     async def open(self) -> None:
         """Make the ledger where there is one, and the pool. LabUnavailable where no server can be written to."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field
@@ -12,9 +13,10 @@ from chaoskit.clients.overseen import Overseer, Use
 from chaoskit.model.errors import InputError, Problem
 from chaoskit.model.record import Record
 from chaoskit.model.units import Duration
-from chaoskit.ports.client import Answer, ClientConfig, Tokens
+from chaoskit.ports.client import Answer, ClientConfig, Intended, Tokens
 
 DEFAULT_PORT = 6379
+_ONE_SERVER = "redis-py's pool knows one server: give the endpoint one host, an address, or sentinel"
 READING = ("GET", "LLEN", "EXISTS", "STRLEN", "HGET", "HLEN", "SCARD", "ZCARD", "DBSIZE", "PING", "ROLE")
 
 
@@ -124,8 +126,13 @@ class RedisClient:
         elif len(hosts) == 1:
             self._way = PooledWay(access, servers, hosts[0], options.pool_size, _limits(options))
         else:
-            message = "redis-py's pool knows one server: give the endpoint one host, an address, or sentinel"
-            raise InputError([Problem(path=f"clients.{config.client}.class", message=message, value="pooled")])
+            raise InputError([Problem(path=f"clients.{config.client}.class", message=_ONE_SERVER, value="pooled")])
+
+    @classmethod
+    def objections(cls, intended: Intended) -> Iterator[str]:
+        """The driver's pool connects to one server."""
+        if intended.client_class == "pooled" and intended.hosts > 1 and not intended.endpoint.get("sentinel"):
+            yield _ONE_SERVER
 
     async def open(self) -> None:
         """LabUnavailable where nobody can be asked."""
