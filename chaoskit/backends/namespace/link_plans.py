@@ -10,16 +10,74 @@ from chaoskit.backends.namespace import shaping
 from chaoskit.backends.namespace.impairing import ShapeJson
 from chaoskit.backends.namespace.relay import LINKS_PER_RELAY, RelayJson
 from chaoskit.backends.namespace.wire import Refused, packed
-from chaoskit.linux import distributions, netlink, nft, nft_sort, rtnl
+from chaoskit.linux import distributions, netlink, nft, nft_sort, qdisc, rtnl
 from chaoskit.model import facts, steps
 from chaoskit.model.lab import InterfacePlan, LabPlan
 
 Batch = dict[str, Any]
 
+_NETEM_FRAMES = 100_000
+_FRAME_BYTES = 1514
+_NOT_THERE = (errno.ENODEV, errno.ENOENT, errno.EINVAL)
+
 
 def shape(plan: LabPlan, step: steps.ShapeLinks) -> dict[str, Any]:
-    """What the holder does for a shape, in the way this machine offers."""
-    return _relayed(plan, step)
+    """What the holder does for a shape: by the kernel's netem where it can and the kernel has it, else by a relay."""
+    pairs = shaping.ports_between(plan, step.tag, step.links, step.network)
+    ways = [_relayed(plan, step, pairs)]
+    if not (step.shape.largest_bytes or step.shape.duplicate_percent):
+        # newer kernels refuse a netem that doubles frames beside others in one tree; none knows a largest size
+        ways.insert(0, _by_netem(plan, step, pairs))
+    return {"act": "shape", "tag": step.tag, "pairs": pairs, "netem": netem_trial(rtnl.LOOPBACK_INDEX), "ways": ways}
+
+
+def netem_trial(device: int) -> list[Batch]:
+    """Gives a netem to a device, and takes it away: only where the kernel has it, this works."""
+    return [_route(rtnl.batch(qdisc.netem(device, qdisc.AT_ROOT))), _route(rtnl.batch(qdisc.no_netem_root(device)))]
+
+
+def _by_netem(plan: LabPlan, step: steps.ShapeLinks, pairs: list[nft_sort.Pair]) -> dict[str, Any]:
+    """At each port that frames leave by, a class with a netem leaf for each link, and the priorities that name them."""
+    shaped = step.shape
+    chosen = {
+        "delay_s": shaped.delay_s,
+        "jitter_s": shaped.jitter_s,
+        "loss_percent": shaped.loss_percent,
+        "burst_frames": shaped.burst_frames,
+        "reorder_percent": shaped.reorder_percent,
+        "corrupt_percent": shaped.corrupt_percent,
+        "rate_bits_per_s": shaped.rate_bits_per_s,
+    }
+    limit = _NETEM_FRAMES
+    if shaped.rate_bits_per_s:
+        under_way_bytes = shaped.rate_bits_per_s * shaped.delay_s / 8
+        limit = max(2, round((shaped.queue_bytes + under_way_bytes) / _FRAME_BYTES))
+    # a link has one shape, so the port its frames come in by tells its class from the others of the port they leave by
+    numbers = {pair: shaping.index_of(plan, pair[0]) - rtnl.PORT_FIRST_INDEX + 1 for pair in pairs}
+    attach = []
+    for (_, leaves), number in numbers.items():
+        port = shaping.index_of(plan, leaves)
+        leaf = qdisc.netem(port, qdisc.priority(number), distribution=shaped.distribution, limit_frames=limit, **chosen)
+        attach.append(
+            {
+                "node": shaping.owner_of(plan, leaves),
+                "port": leaves,
+                "batches": [
+                    _route(rtnl.batch(qdisc.root(port)), errno.EEXIST),
+                    _route(rtnl.batch(qdisc.unlimited_class(port, number), leaf)),
+                ],
+                "detach": [_route(rtnl.batch(qdisc.no_class(port, number)), *_NOT_THERE)],
+                "last": [_route(rtnl.batch(qdisc.no_root(port)), *_NOT_THERE)],
+            }
+        )
+    return {
+        "prepare": [],
+        "relay": None,
+        "attach": attach,
+        "sort": _netfilter(nft_sort.prioritised(step.tag, {pair: qdisc.priority(number) for pair, number in numbers.items()})),
+        "unsort": _netfilter(nft_sort.unsorted(step.tag, [])),
+        "remove": [],
+    }
 
 
 def join(step: steps.JoinLinks) -> dict[str, Any]:
@@ -41,9 +99,8 @@ def trial() -> dict[str, Any]:
     return {"batches": batches, "relay": told}
 
 
-def _relayed(plan: LabPlan, step: steps.ShapeLinks) -> dict[str, Any]:
+def _relayed(plan: LabPlan, step: steps.ShapeLinks, pairs: list[nft_sort.Pair]) -> dict[str, Any]:
     """A pair of devices for the relay, a diversion at each port that frames leave by, and the marks that send them there."""
-    pairs = shaping.ports_between(plan, step.tag, step.links, step.network)
     if len(pairs) > LINKS_PER_RELAY:
         raise Refused(f"shape {step.tag}: {len(pairs)} links; one shape holds at most {LINKS_PER_RELAY}")
     digest = int.from_bytes(sha256(step.tag.encode()).digest()[:8], "big")
@@ -62,9 +119,6 @@ def _relayed(plan: LabPlan, step: steps.ShapeLinks) -> dict[str, Any]:
         seed=step.tag,
     )
     return {
-        "act": "shape",
-        "tag": step.tag,
-        "pairs": pairs,
         "prepare": [
             _route(rtnl.detour((entrance, index), (end, index + 1), super_frames=whole)),
             _netfilter(nft_sort.swallowed(step.tag, end)),
@@ -73,9 +127,10 @@ def _relayed(plan: LabPlan, step: steps.ShapeLinks) -> dict[str, Any]:
         "attach": [
             {
                 "node": shaping.owner_of(plan, port),
-                "batch": _netfilter(
-                    nft_sort.diverted(step.tag, port, [mark for (_, leaves), mark in marks.items() if leaves == port], index)
-                ),
+                "port": port,
+                "batches": [_netfilter(nft_sort.diverted(step.tag, port, [marks[p] for p in pairs if p[1] == port], index))],
+                "detach": [],
+                "last": [],
             }
             for port in ports
         ],

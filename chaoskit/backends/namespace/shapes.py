@@ -36,7 +36,8 @@ class _Relay:
 
 @dataclass
 class _Shaped:
-    act: Json
+    pairs: list[list[str]]
+    way: Json
     relay: _Relay | None = None
 
 
@@ -47,6 +48,7 @@ class Shapes(Department):
         self._nursery, self._find, self._say = nursery, find, say
         self._shaped: dict[str, _Shaped] = {}
         self._turn = asyncio.Lock()
+        self._has_netem: bool | None = None
 
     def acts(self) -> dict[str, Handler]:
         return {"shape": self._shape, "join": self._join}
@@ -59,22 +61,37 @@ class Shapes(Department):
     async def _shape(self, act: Json) -> Json:
         async with self._turn:
             await self._undo(act["tag"])
-            taken = {tuple(pair): tag for tag, shaped in self._shaped.items() for pair in shaped.act["pairs"]}
+            taken = {tuple(pair): tag for tag, shaped in self._shaped.items() for pair in shaped.pairs}
             for pair in act["pairs"]:
                 if tuple(pair) in taken:
                     raise Refused(f"the link {' -> '.join(pair)} has a shape already, of {taken[tuple(pair)]}")
-            shaped = self._shaped[act["tag"]] = _Shaped(act)
+            way = self._way(act)
+            shaped = self._shaped[act["tag"]] = _Shaped(act["pairs"], way)
             try:
-                for batch in act["prepare"]:
+                for batch in way["prepare"]:
                     _send(batch)
-                if act["relay"] is not None:
-                    shaped.relay = await self._started(act)
+                if way["relay"] is not None:
+                    shaped.relay = await self._started(act["tag"], way["relay"])
                 self._attach(shaped)
-                _send(act["sort"])
+                _send(way["sort"])
             except BaseException:
                 await self._undo(act["tag"])
                 raise
         return {}
+
+    def _way(self, act: Json) -> Json:
+        """The kernel's own way first, where there is one for this shape and the kernel has it."""
+        if self._has_netem is None:
+            try:
+                for batch in act["netem"]:
+                    _send(batch)
+                self._has_netem = True
+            except Refused as refusal:
+                self._has_netem = False
+                print(f"links are shaped by a relay: {refusal}", flush=True)
+        ways = [way for way in act["ways"] if self._has_netem or way["relay"] is not None]
+        found: Json = ways[0]
+        return found
 
     async def _join(self, act: Json) -> Json:
         async with self._turn:
@@ -87,30 +104,38 @@ class Shapes(Department):
         shaped = self._shaped.pop(tag, None)
         if shaped is None:
             return
-        _send(shaped.act["unsort"])
+        _send(shaped.way["unsort"])
         if shaped.relay is not None:
             await self._stopped(shaped.relay)
-        for batch in shaped.act["remove"]:
+        shared = {place["port"] for other in self._shaped.values() for place in other.way["attach"]}
+        for place in shaped.way["attach"]:
+            for batch in place["detach"]:
+                _send(batch)
+        for port, last in {place["port"]: place["last"] for place in shaped.way["attach"]}.items():
+            for batch in last if port not in shared else []:
+                _send(batch)
+        for batch in shaped.way["remove"]:
             _send(batch)
 
     def _attach(self, shaped: _Shaped, only: Node | None = None) -> None:
         """Attach to the ports of the nodes that are there; the others' when they boot."""
-        for place in shaped.act["attach"]:
+        for place in shaped.way["attach"]:
             node = self._find(place["node"])
             if node is only or (only is None and node.init and node.busy != "booting"):
-                _send(place["batch"])
+                for batch in place["batches"]:
+                    _send(batch)
 
     # ---- the relay
 
-    async def _started(self, act: Json) -> _Relay:
+    async def _started(self, tag: str, told: Any) -> _Relay:
         control_reader, control = os.pipe()
         report, report_writer = os.pipe()
-        body = partial(relay, act["relay"], control_reader, report_writer)
+        body = partial(relay, told, control_reader, report_writer)
         pid, ended = self._nursery.fork(body, keep=[control_reader, report_writer])
         os.close(control_reader)
         os.close(report_writer)
         made = _Relay(pid, ended, control)
-        self._listen(act["tag"], made, report)
+        self._listen(tag, made, report)
         try:
             said = await asyncio.wait_for(asyncio.shield(made.ready), _READY_WITHIN_S)
         except TimeoutError:

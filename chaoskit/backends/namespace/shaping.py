@@ -90,6 +90,12 @@ def ports_between(plan: LabPlan, who: str, links: Sequence[steps.Link], network:
     return list(dict.fromkeys(pairs))
 
 
+def index_of(plan: LabPlan, port: str) -> int:
+    """The index of a switch port."""
+    names = ((number, at) for number, node in enumerate(plan.nodes) for at in range(len(node.interfaces)))
+    return next(rtnl.port_index(number, at) for number, at in names if rtnl.port_name(number, at) == port)
+
+
 def owner_of(plan: LabPlan, port: str) -> str:
     """The node at the other end of a switch port's cable."""
     return next(node.name for node in plan.nodes if port in ports_of(plan, node.name).values())

@@ -47,6 +47,11 @@ _NETWORK = {
     names.NETWORK_REJECT: "nftables' reject in the bridge family: {why}; load nft_reject_bridge (CONFIG_NF_REJECT_BRIDGE)",
 }
 """Capability -> what the plan says where the trial fails; `{why}`: the kernel's words."""
+_NETEM = "netem"
+_BY_NETEM = (
+    "by the kernel's netem, to which a super-frame of some 64 KiB is one frame; duplicate and path_mtu, which it cannot do, "
+    "by a relay process of chaoskit's own"
+)
 _RELAYED = (
     "by a relay process of chaoskit's own on the switch; some hundred Mbit/s pass, less where each frame has its own fate "
     "(loss, duplicate, reorder, corrupt, rate)"
@@ -84,7 +89,7 @@ def take_survey(backend: str, lab: LabSpec) -> Survey:
     always = (*always, *(_network(name, answers[name]) for name in _NETWORK))
     found = (
         *always,
-        _shape(answers[names.NETWORK_SHAPE]),
+        _shape(answers[names.NETWORK_SHAPE], netem=not answers[_NETEM]),
         _freeze(answers["cgroup"]),
         _clock(answers["clock"]),
         _volume(names.VOLUME_LOSE_UNSYNCED, answers.get("volume"), root),
@@ -106,7 +111,11 @@ def _tried() -> dict[str, str]:
     request = {
         "directory": str(directory),
         "wires": packed(wires),
-        "network": {**shaping.trials(), names.NETWORK_SHAPE: link_plans.trial()},
+        "network": {
+            **shaping.trials(),
+            names.NETWORK_SHAPE: link_plans.trial(),
+            _NETEM: {"batches": link_plans.netem_trial(rtnl.LOOPBACK_INDEX)},
+        },
     }
     try:
         done = subprocess.run(
@@ -144,12 +153,12 @@ def _network(name: str, why: str) -> Capability:
     return Capability(name=name, present=not why, reason=_NETWORK[name].format(why=why) if why else "")
 
 
-def _shape(why: str) -> Capability:
+def _shape(why: str, *, netem: bool) -> Capability:
     lacks = (
         f"frames cannot be diverted on the switch: {why}; it needs Linux 5.19 or newer with nftables' netdev family and its "
         "egress hook (CONFIG_NF_TABLES_NETDEV, CONFIG_NETFILTER_EGRESS)"
     )
-    return Capability(name=names.NETWORK_SHAPE, present=not why, reason=lacks if why else _RELAYED)
+    return Capability(name=names.NETWORK_SHAPE, present=not why, reason=lacks if why else _BY_NETEM if netem else _RELAYED)
 
 
 def _freeze(why: str) -> Capability:
