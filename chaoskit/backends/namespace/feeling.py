@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chaoskit.backends.namespace.department import Json
-from chaoskit.backends.namespace.node import Node, packet_socket
+from chaoskit.backends.namespace.node import Node, packet_socket, widen
 
 _ETHERTYPE = 0x88B5
 """IEEE 802: for local experiments."""
@@ -25,7 +25,7 @@ _CHECK_BYTES = 4
 _ETHERNET_BYTES = 14
 _SMALLEST_BYTES = 46
 _LARGEST_BYTES = 1500
-_SO_RCVBUFFORCE, _SO_TIMESTAMPNS = 33, 35
+_SO_TIMESTAMPNS = 35
 _BUFFER_BYTES = 8 << 20
 _BETWEEN_TIMED_S = 0.002
 _AT_ONCE, _BETWEEN_S = 25, 0.001
@@ -68,7 +68,7 @@ async def felt(source: Node, destination: Node, query: Json) -> Json:
     addresses = bytes.fromhex((query["destination_mac"] + query["source_mac"]).replace(":", ""))
     ear = packet_socket(destination.init, query["destination_device"], _ETHERTYPE)
     with ear, packet_socket(source.init, query["source_device"], 0) as mouth:
-        ear.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER_BYTES)
+        widen(ear, _BUFFER_BYTES)
         ear.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         loop.add_reader(ear, _listen, ear, token, addresses[6:], arrivals)
         try:
@@ -120,6 +120,8 @@ def _train(query: Json) -> _Train:
             wanted = int(query["expected"])
             sizes = sorted({_SMALLEST_BYTES, wanted, wanted + 1, _LARGEST_BYTES})
             return _Train([size for size in sizes for _ in range(_SIZE_REPEATS)], _AT_ONCE, _BETWEEN_S)
+        case "corrupt":  # long ones, so that hardly a wrong bit falls into a header and its frame out of the count
+            return _Train([_LARGEST_BYTES] * query["probes"], _AT_ONCE, _BETWEEN_S)
         case _:
             return _Train([_SMALLEST_BYTES] * query["probes"], _AT_ONCE, _BETWEEN_S)
 

@@ -22,6 +22,8 @@ from chaoskit.linux import netlink, procfs
 SWITCH_FD = 9
 """In a process that builds a node: the switch's network namespace. The cable messages name this number."""
 
+_SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33
+
 _NAMESPACES = syscalls.CLONE_NEWNS | syscalls.CLONE_NEWNET | syscalls.CLONE_NEWUTS | syscalls.CLONE_NEWIPC | syscalls.CLONE_NEWPID
 _ENTER = (
     ("pid", syscalls.CLONE_NEWPID),
@@ -309,6 +311,15 @@ def stream_socket(init: int) -> socket.socket:
     """A non-blocking TCP socket in a node's network."""
     with network_of(init):
         return socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+
+
+def widen(made: socket.socket, size_bytes: int) -> None:
+    """Room for so much in both directions; without root no more than this machine's rmem_max and wmem_max."""
+    for force, plain in ((_SO_RCVBUFFORCE, socket.SO_RCVBUF), (_SO_SNDBUFFORCE, socket.SO_SNDBUF)):
+        try:
+            made.setsockopt(socket.SOL_SOCKET, force, size_bytes)
+        except PermissionError:
+            made.setsockopt(socket.SOL_SOCKET, plain, size_bytes)
 
 
 def packet_socket(init: int, device: str, protocol: int) -> socket.socket:

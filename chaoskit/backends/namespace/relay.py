@@ -25,6 +25,7 @@ from typing import TypedDict
 from chaoskit.agents.realtime import tune_process
 from chaoskit.backends.namespace import syscalls
 from chaoskit.backends.namespace.impairing import Impairment, ShapeJson
+from chaoskit.backends.namespace.node import widen
 from chaoskit.linux import frames
 
 LINKS_PER_RELAY = 0xFFF
@@ -32,7 +33,7 @@ LINKS_PER_RELAY = 0xFFF
 
 _SOL_PACKET = 263
 _PACKET_STATISTICS, _PACKET_VNET_HDR, _PACKET_IGNORE_OUTGOING = 6, 15, 23
-_SO_RCVBUFFORCE, _SO_SNDBUFFORCE, _SO_TIMESTAMPNS, _SO_MARK, _SO_RCVMARK = 33, 32, 35, 36, 75
+_SO_TIMESTAMPNS, _SO_MARK, _SO_RCVMARK = 35, 36, 75
 _ETH_P_ALL = 3
 _SOCKET_BYTES = 32 << 20
 _HELD_BYTES = 128 << 20
@@ -90,8 +91,7 @@ def _packet_socket(device: str, protocol: int) -> socket.socket:
     made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
     try:
         made.setsockopt(_SOL_PACKET, _PACKET_VNET_HDR, 1)
-        for option in (_SO_RCVBUFFORCE, _SO_SNDBUFFORCE):
-            made.setsockopt(socket.SOL_SOCKET, option, _SOCKET_BYTES)
+        widen(made, _SOCKET_BYTES)
         if protocol:
             made.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
             made.setsockopt(socket.SOL_SOCKET, _SO_RCVMARK, 1)
