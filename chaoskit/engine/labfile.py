@@ -42,6 +42,7 @@ from typing import Any
 
 from chaoskit.engine.document import Document, Keys
 from chaoskit.engine.explaining import validated
+from chaoskit.engine.routing import route_problems
 from chaoskit.engine.spelling import nearest
 from chaoskit.engine.yaml_source import read_document
 from chaoskit.model.errors import InputError, Problem
@@ -203,6 +204,8 @@ def _group_problems(spec: LabSpec, document: Document) -> Iterable[Problem]:
                 message = f"volumes {mounts[mount]!r} and {volume!r} are both mounted at {mount}"
                 yield document.problem(("nodes", name, "volumes", volume), message, of_key=True, value=mount)
             mounts[mount] = volume
+    for name, network, message in route_problems(spec):
+        yield document.problem(("nodes", name, "routes", network), message)
     if spec.clients is not None and spec.clients not in (*spec.nodes, *spec.node_names()):
         yield _unknown(document, ("clients",), "node or group", spec.clients, dict.fromkeys((*spec.nodes, *spec.node_names())))
 

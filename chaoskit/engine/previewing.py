@@ -28,12 +28,14 @@ _USUAL: Mapping[str, Reading] = {
     "service_enabled": Reading(value="enabled"),
     "process_state": Reading(value="running"),
     "reach": Reading(value="answered"),
+    "activity": Reading(value="none", number=0.0),
+    "flaps": Reading(value="steady", number=0.0),
+    "forwarding": Reading(value="on"),
     "carrier": Reading(value="up"),
     "link": Reading(value="none", number=0.0),
     "dropped": Reading(number=0.0),
     "exec": Reading(value="", number=0.0),
     "pid_file": Reading(number=0.0),
-    "activity": Reading(value="none", number=0.0),
     "clock": Reading(value="true", number=0.0),
     "quota": Reading(value="unlimited"),
 }
@@ -132,6 +134,9 @@ class PreviewScene:
 
     def networks_of(self, node: str) -> Sequence[str]:
         return tuple(i.network for i in self._plan.node(node).interfaces)
+
+    def address_of(self, node: str, network: str) -> str:
+        return self._plan.address(node, network)
 
     def shuffled(self, nodes: Sequence[str]) -> tuple[str, ...]:
         return tuple(self._chance.sample(tuple(nodes), len(nodes)))

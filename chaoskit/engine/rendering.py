@@ -17,6 +17,7 @@ from typing import Any
 
 from chaoskit.engine.document import Document, Keys, dotted
 from chaoskit.engine.labfile import LabFile, start_order
+from chaoskit.engine.routing import routes_of
 from chaoskit.engine.spelling import nearest
 from chaoskit.engine.templating import TemplateRefused, rendered
 from chaoskit.engine.yaml_source import MAX_BYTES
@@ -367,6 +368,8 @@ def render_lab(lab: LabFile) -> RenderedLab:
                 volumes=volumes,
                 services=services,
                 drain=renderer.drain(node, names),
+                forwards=group.forwards,
+                routes=routes_of(spec, node, network_subnets(spec), interfaces),
             )
         )
         if services:

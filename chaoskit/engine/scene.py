@@ -80,6 +80,9 @@ class LiveScene:
     def networks_of(self, node: str) -> Sequence[str]:
         return tuple(interface.network for interface in self._lab.plan.node(node).interfaces)
 
+    def address_of(self, node: str, network: str) -> str:
+        return self._lab.plan.address(node, network)
+
     def shuffled(self, nodes: Sequence[str]) -> tuple[str, ...]:
         return tuple(self._chance.sample(tuple(nodes), len(nodes)))
 

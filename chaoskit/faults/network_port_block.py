@@ -9,7 +9,7 @@ from chaoskit.model.capability import NETWORK_PORTS, NETWORK_REJECT, Need
 from chaoskit.model.errors import StepFailed
 from chaoskit.model.experiment import Selector
 from chaoskit.model.facts import Check, DroppedQuery, ReachQuery
-from chaoskit.model.steps import BlockPorts, JoinLinks, Link, Step
+from chaoskit.model.steps import BlockPorts, Cease, JoinLinks, Link, Step
 from chaoskit.ports.fault import Facts, Fault, Scene
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -102,7 +102,9 @@ class NetworkPortBlock(Fault):
         )
 
     def heal(self, facts: Facts) -> tuple[Step, ...]:
-        return (JoinLinks(tag=facts.tag),)
+        # where nftables cannot reject, the lab answers by itself
+        answering = (Cease(tag=facts.tag),) if self.action == "reject" else ()
+        return (*answering, JoinLinks(tag=facts.tag))
 
     def effect(self, facts: Facts) -> tuple[Check, ...]:
         probes = self._probes(facts)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import struct
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from pyroute2.netlink.nfnetlink import nfgen_msg
 from pyroute2.netlink.nfnetlink.nftsocket import nft_chain_msg, nft_regs, nft_rule_msg, nft_table_msg
 
-from chaoskit.linux.netlink import NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_REQUEST
+from chaoskit.linux.netlink import NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST
 
 NFPROTO_NETDEV = 5
 NFPROTO_BRIDGE = 7
@@ -34,20 +35,28 @@ class RuleMessage(nft_rule_msg):  # type: ignore[misc]
 
 
 Message = tuple[Any, int, int]
-"""A message, its kind, and its flags."""
+"""A message (or the bytes of one, encoded before), its kind, and its flags."""
 Expression = dict[str, Any]
 
 
 def chain_of_rules(
-    table: str, hook: int, priority: int, rules: Iterable[list[Expression]], *, family: int = NFPROTO_BRIDGE, device: str = ""
+    table: str,
+    hook: int,
+    priority: int,
+    rules: Iterable[list[Expression] | Message],
+    *,
+    family: int = NFPROTO_BRIDGE,
+    device: str = "",
+    replaces: bool = True,
 ) -> list[Message]:
-    """A table with one chain of these rules. It replaces a table of that name (added, deleted and added in one transaction)."""
+    """A table with one chain of these rules. It replaces a table of that name (added, deleted and added in one transaction),
+    or else must be the first (EEXIST)."""
     body = [
-        *removal(table, family),
-        _table(_NEWTABLE, table, NLM_F_CREATE, family),
+        *(removal(table, family) if replaces else ()),
+        _table(_NEWTABLE, table, NLM_F_CREATE if replaces else NLM_F_CREATE | NLM_F_EXCL, family),
         _chain(table, hook, priority, family, device),
     ]
-    return [*body, *(_rule(table, expressions, family) for expressions in rules)]
+    return [*body, *(rule if isinstance(rule, tuple) else _rule(table, rule, family) for rule in rules)]
 
 
 def removal(table: str, family: int = NFPROTO_BRIDGE) -> list[Message]:
@@ -94,6 +103,37 @@ def _rule(table: str, expressions: list[Expression], family: int) -> Message:
     return message, NEWRULE, NLM_F_CREATE | NLM_F_APPEND
 
 
+def rules_for_pairs(
+    table: str, pairs: Iterable[tuple[str | None, str | None]], rests: Sequence[list[Expression]]
+) -> Iterator[Message]:
+    """For each pair of ports (came in by, would leave by; None: any), and each of `rests`, a rule of the bridge family.
+
+    Rules that differ in their ports only are encoded once: encoding takes longer than everything else that a cut does.
+    """
+    patterns: dict[tuple[bool, bool, int], bytes] = {}
+    for came_in, leaves in pairs:
+        for number, rest in enumerate(rests):
+            key = (came_in is None, leaves is None, number)
+            if key not in patterns:
+                ports = [*port_is(META_IIFNAME, came_in and _ANY_IN), *port_is(META_OIFNAME, leaves and _ANY_OUT)]
+                message, kind, flags = _rule(table, [*ports, *rest], NFPROTO_BRIDGE)
+                patterns[key] = encoded(message, kind, flags, 0)
+            made = patterns[key]
+            for pattern, port in ((_ANY_IN, came_in), (_ANY_OUT, leaves)):
+                made = made if port is None else made.replace(_padded(pattern), _padded(port))
+            yield made, NEWRULE, NLM_F_CREATE | NLM_F_APPEND
+
+
+_ANY_IN, _ANY_OUT = "\1" * 15, "\2" * 15
+"""Stand for a port in a rule that is encoded once; no name of a port or table has such characters."""
+
+
+def _padded(port: str) -> bytes:
+    if len(port.encode()) >= _IFNAMSIZ:
+        raise ValueError(f"port name {port!r} is longer than {_IFNAMSIZ - 1} bytes")
+    return port.encode().ljust(_IFNAMSIZ, b"\0")
+
+
 # -- expressions -----------------------------------------------------------------------------------------------------------
 
 
@@ -101,10 +141,7 @@ def port_is(key: int, port: str | None) -> list[Expression]:
     """The port a frame came in by, or would leave by, has this name; None: any."""
     if port is None:
         return []
-    name = port.encode().ljust(_IFNAMSIZ, b"\0")
-    if len(port.encode()) >= _IFNAMSIZ:
-        raise ValueError(f"port name {port!r} is longer than {_IFNAMSIZ - 1} bytes")
-    return [meta(key), compared(EQUAL, name)]
+    return [meta(key), compared(EQUAL, _padded(port))]
 
 
 def meta(key: int) -> Expression:
@@ -172,6 +209,9 @@ def _bound(kind: int, sequence: int) -> bytes:
 
 
 def encoded(message: Any, kind: int, flags: int, sequence: int) -> bytes:
+    if isinstance(message, bytes):
+        head = struct.pack("=HHII", SUBSYSTEM << 8 | kind, NLM_F_REQUEST | flags, sequence, 0)
+        return message[:4] + head + message[16:]
     message["header"]["type"] = SUBSYSTEM << 8 | kind
     message["header"]["flags"] = NLM_F_REQUEST | flags
     message["header"]["sequence_number"] = sequence

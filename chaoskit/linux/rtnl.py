@@ -12,6 +12,7 @@ from typing import Any
 
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
+from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
 from chaoskit.linux.netlink import NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST
 
@@ -19,6 +20,8 @@ RTM_NEWLINK = 16
 RTM_DELLINK = 17
 RTM_SETLINK = 19
 RTM_NEWADDR = 20
+RTM_DELADDR = 21
+RTM_NEWROUTE = 24
 
 IFF_UP = 1
 LOOPBACK_INDEX = 1
@@ -127,7 +130,26 @@ def loopback() -> bytes:
 
 
 def address(number: int, ipv4: str, prefix: int) -> bytes:
-    """Give a node's interface its address."""
+    """Give a node's interface an address."""
+    return _address(RTM_NEWADDR, _NEW, number, ipv4, prefix)
+
+
+def no_address(number: int, ipv4: str, prefix: int) -> bytes:
+    """Take an address from a node's interface. The kernel answers EADDRNOTAVAIL where it has none such."""
+    return _address(RTM_DELADDR, _SET, number, ipv4, prefix)
+
+
+def route(subnet: str, via: str) -> bytes:
+    """Send what is for a subnet to a router."""
+    network = ipaddress.ip_network(subnet)
+    message = rtmsg()
+    message["family"], message["dst_len"] = 2, network.prefixlen
+    message["table"], message["proto"], message["scope"], message["type"] = 254, 4, 0, 1  # main, static, universe, unicast
+    message["attrs"] = [("RTA_DST", str(network.network_address)), ("RTA_GATEWAY", via)]
+    return _encoded(message, RTM_NEWROUTE, _NEW)
+
+
+def _address(kind: int, flags: int, number: int, ipv4: str, prefix: int) -> bytes:
     network = ipaddress.ip_network(f"{ipv4}/{prefix}", strict=False)
     message = ifaddrmsg()
     message["family"], message["prefixlen"], message["index"] = 2, prefix, DEVICE_FIRST_INDEX + number
@@ -136,7 +158,7 @@ def address(number: int, ipv4: str, prefix: int) -> bytes:
         ("IFA_ADDRESS", ipv4),
         ("IFA_BROADCAST", str(network.broadcast_address)),
     ]
-    return _encoded(message, RTM_NEWADDR, _NEW)
+    return _encoded(message, kind, flags)
 
 
 def batch(*parts: bytes) -> bytes:

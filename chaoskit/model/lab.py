@@ -72,6 +72,10 @@ class NodeGroup(Record):
     """Services of the lab that run on each of them."""
     drain: DrainSpec | None = None
     """How each of them is drained, for `node.drain`; left out: as the lab says."""
+    forwards: bool = False
+    """A router: it forwards between its networks."""
+    routes: dict[Identifier, str] = {}
+    """Network that the node is not on -> the node that forwards to it, which must be on one of the node's own networks."""
 
 
 class FileSpec(Record):
@@ -294,6 +298,17 @@ class NodePlan(Record):
     services: tuple[ServicePlan, ...]
     """In the order in which they start."""
     drain: DrainPlan | None = None
+    forwards: bool = False
+    """Its kernel forwards between its interfaces."""
+    routes: tuple[RoutePlan, ...] = ()
+
+
+class RoutePlan(Record):
+    """What is for a subnet goes to a router."""
+
+    subnet: str
+    via: str
+    """The router's address on a network of the node's."""
 
 
 class InterfacePlan(Record):

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Protocol
 
 from chaoskit.model.capability import Need
 from chaoskit.model.experiment import Selector
-from chaoskit.model.facts import Check, ProcessesQuery, Query, Reading
+from chaoskit.model.facts import Check, Connection, ProcessesQuery, Query, Reading
 from chaoskit.model.files import FileState
 from chaoskit.model.lab import DrainPlan, LabSpec
 from chaoskit.model.record import Record
@@ -34,6 +34,8 @@ class Scene(Protocol):
         """Nodes for a selector, right now. StepFailed where a role has no holder."""
 
     def networks_of(self, node: str) -> Sequence[str]: ...
+
+    def address_of(self, node: str, network: str) -> str: ...
 
     def shuffled(self, nodes: Sequence[str]) -> tuple[str, ...]:
         """In an order that the run's seed decides."""
@@ -77,6 +79,12 @@ class Facts(Record):
     drains: dict[str, DrainPlan] = {}
     """Node -> how it is drained."""
     sides: tuple[tuple[str, ...], ...] = ()
+    connections: dict[str, tuple[Connection, ...]] = {}
+    """Node -> its established TCP connections that are meant."""
+    probe: str = ""
+    """What the evidence asks for, such as a name."""
+    records: dict[str, str] = {}
+    """What was recorded before, under names of the fault's own."""
     cut: tuple[Link, ...] = ()
     """Links that are to be cut."""
     kept: tuple[Link, ...] = ()

@@ -20,12 +20,19 @@ from chaoskit.model.capability import Survey
 from chaoskit.model.errors import ChaoskitError, StepFailed
 from chaoskit.model.experiment import Action, ClientSpec
 from chaoskit.model.facts import (
+    CarrierQuery,
     ClockQuery,
+    Connection,
+    ConnectionsQuery,
     ExecQuery,
     FileQuery,
+    ForwardingQuery,
+    NameQuery,
+    OwnersQuery,
     ProcessesQuery,
     ProcessInfo,
     Query,
+    ReachQuery,
     Reading,
     ServiceEnabledQuery,
     VolumeQuery,
@@ -69,10 +76,26 @@ _EXAMPLE_USE = {
 JSON = click.option("--json", "as_json", is_flag=True, help="The machine's form on stdout, and nothing else there.")
 
 
-def example_plan() -> LabPlan:
-    """The example lab, rendered."""
-    nowhere = Document(file="", data=EXAMPLE_LAB.model_dump(mode="json"))
-    return render_lab(LabFile(EXAMPLE_LAB, nowhere, Path(), SourceFile(path="", sha256=""))).plan
+_ROUTER = {"networks": ["lan", "far"], "forwards": True}
+EXAMPLE_SITES = EXAMPLE_LAB.model_validate(
+    EXAMPLE_LAB.model_dump(exclude_unset=True)
+    | {
+        "networks": {"lan": {}, "far": {}},
+        "nodes": {
+            "router": _ROUTER,
+            "db": {"count": 3, "networks": ["lan"], "services": ["database"], "routes": {"far": "router"}},
+            "app": {"networks": ["far"], "routes": {"lan": "router"}},
+        },
+    }
+)
+"""The same with the clients behind a router."""
+_EXAMPLE_SERVER = "db2"
+
+
+def example_plan(lab: LabSpec = EXAMPLE_LAB) -> LabPlan:
+    """An example lab, rendered."""
+    nowhere = Document(file="", data=lab.model_dump(mode="json"))
+    return render_lab(LabFile(lab, nowhere, Path(), SourceFile(path="", sha256=""))).plan
 
 
 class _ExampleScene(PreviewScene):
@@ -97,6 +120,15 @@ class _ExampleScene(PreviewScene):
             return Reading(value="enabled")
         if isinstance(query, ExecQuery):
             return Reading(value="", number=1)
+        if isinstance(query, ConnectionsQuery):
+            one = Connection(local="198.18.0.11:5432", remote="198.18.0.14:40000", inode=4711)
+            return Reading(connections=(one,), value="some", number=1.0)
+        if isinstance(query, OwnersQuery):
+            return Reading(value=next(n for n in self.nodes if self.address_of(n, query.network) == query.address), number=1.0)
+        if isinstance(query, NameQuery):
+            return Reading(value="no_data" if query.server == _EXAMPLE_SERVER else "refused")
+        if isinstance(query, (CarrierQuery, ForwardingQuery, ReachQuery)):
+            return super().read(query)
         process = self._wanted.get("process")
         named = process if isinstance(process, Mapping) else {}
         name = str(named.get("name") or named.get("pattern") or "database")
@@ -117,7 +149,8 @@ def example_steps(kind: type[Fault]) -> tuple[list[str], list[str]]:
     """(inject, heal) of a type's own example, in words, on a lab of three nodes."""
     action = Action.model_validate(dict(kind.EXAMPLE))
     fault = example_fault(kind)
-    scene = _ExampleScene(example_plan(), action.parameters)
+    known = action.target.node is None or action.target.node in EXAMPLE_LAB.node_names()
+    scene = _ExampleScene(example_plan(EXAMPLE_LAB if known else EXAMPLE_SITES), action.parameters)
     try:
         facts = fault.prepare(scene, scene.resolve(action.target), "example")
     except StepFailed as error:

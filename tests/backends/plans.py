@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import sys
+from pathlib import Path
 from typing import Any, Literal
 
 from chaoskit.model.lab import (
     DrainPlan,
+    FilePlan,
     HttpCheck,
     ImageSpec,
     InterfacePlan,
@@ -15,6 +17,7 @@ from chaoskit.model.lab import (
     NodePlan,
     ReadySpec,
     ServicePlan,
+    TcpCheck,
     VolumeSpec,
 )
 from chaoskit.model.units import Duration, Size
@@ -45,6 +48,17 @@ def web(**changes: Any) -> ServicePlan:
     argv = (sys.executable, "-m", "http.server", "8000", "--bind", "0.0.0.0")
     ready = HttpCheck(http="http://127.0.0.1:8000/")
     return service("web", *argv, **{"user": "nobody", "directory": "/tmp", "ready": ready, **changes})
+
+
+def names(zone: str = "db.example 198.18.0.77\n", **changes: Any) -> ServicePlan:
+    """A DNS server on port 53; its zone is a file in the node that a test may change."""
+    program = Path(__file__).with_name("names.py").read_text(encoding="utf-8")
+    files = (
+        FilePlan(path="/srv/names.py", content=program, mode=0o644, owner="root"),
+        FilePlan(path="/srv/zone", content=zone, mode=0o644, owner="root"),
+    )
+    argv = (sys.executable, "/srv/names.py", "/srv/zone")
+    return service("names", *argv, **{"files": files, "ready": TcpCheck(tcp=53), **changes})
 
 
 def node(name: str, number: int, networks: tuple[str, ...] = ("lan",), **changes: Any) -> NodePlan:

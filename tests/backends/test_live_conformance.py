@@ -22,6 +22,7 @@ from chaoskit.engine.scene import LiveScene
 from chaoskit.model.capability import Survey
 from chaoskit.model.experiment import Action
 from chaoskit.model.facts import Check, ServiceQuery
+from chaoskit.model.lab import LabPlan, RoutePlan, VolumeSpec
 from chaoskit.model.steps import STEP, Exec, Step
 from chaoskit.ports.clock import Clock
 from chaoskit.ports.fault import Fault
@@ -33,7 +34,13 @@ pytestmark = pytest.mark.lab
 FAULTS: dict[str, type[Fault]] = {point.name: point.load() for point in entry_points(group="chaoskit.faults")}
 NODES = ("n0", "n1", "n2")
 PORT = 8000
-FITTED: dict[str, Any] = {"process": {"service": "web"}, "service": "web", "ports": (PORT,), "volume": "data"}
+FITTED: dict[str, Any] = {
+    "process": {"service": "web"},
+    "service": "web",
+    "ports": (PORT,),
+    "volume": "data",
+    "owner": {"node": "n1"},
+}
 """Parameters of the faults' own examples that name what this lab has not."""
 
 STATE = """
@@ -128,6 +135,43 @@ def at_rest(lab: NamespaceLab) -> dict[str, str]:
     return state
 
 
+def plan_for(kind: str, volumes: dict[str, VolumeSpec]) -> LabPlan:
+    """Three nodes with a web service. n1 is a DNS server too where names are broken; n0 routes to n2 where routers are; n1 keeps
+    a connection to n0 where connections are."""
+    services = {node: [plans.web()] for node in NODES}
+    more: dict[str, dict[str, Any]] = {node: {} for node in NODES}
+    networks = dict.fromkeys(NODES, ("lan",))
+    if kind == "network.dns_failure":
+        services["n1"].append(plans.names())
+    if kind == "network.connection_reset":
+        services["n1"].append(plans.service("holds", sys.executable, "-c", HOLDS, restart="always"))
+    if kind == "network.router_failure":
+        networks |= {"n0": ("lan", "san"), "n2": ("san",)}
+        more = {
+            "n0": {"forwards": True},
+            "n1": {"routes": (RoutePlan(subnet=plans.SUBNETS["san"], via="198.18.0.1"),)},
+            "n2": {"routes": (RoutePlan(subnet=plans.SUBNETS["lan"], via="198.18.1.1"),)},
+        }
+    nodes = [
+        plans.node(
+            node, at, networks[node], services=tuple(services[node]), volumes=volumes, drain=plans.drain(node), **more[node]
+        )
+        for at, node in enumerate(NODES)
+    ]
+    return plans.plan(*nodes).model_copy(update={"clients": ("n2",)})
+
+
+HOLDS = """
+import socket, time
+while True:
+    try:
+        with socket.create_connection(("198.18.0.1", 8000)) as held:
+            held.recv(1)
+    except OSError:
+        pass
+    time.sleep(0.05)
+"""
+
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "network.port_block (reject, both ways, one peer)": (
         "network.port_block",
@@ -147,6 +191,22 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "storage.slow (limits)": ("storage.slow", {"latency": None, "iops": "50/s", "bandwidth": "4MiB"}),
     "storage.errors (reads)": ("storage.errors", {"share": "5%", "writes": False}),
 }
+VARIANTS |= {
+    f"{name} ({', '.join(f'{k} {v}' for k, v in changed.items())})": (name, changed)
+    for name, changed in [
+        ("network.link_flap", {"how": "silent", "period": "300ms"}),
+        ("network.switch_failure", {"how": "dies"}),
+        ("network.router_failure", {"how": "dies"}),
+        ("network.router_failure", {"network": "lan"}),
+        ("network.partition", {"direction": "to_target", "clients": "others"}),
+        ("network.connection_reset", {"every": "200ms", "ports": (8000,), "peers": {"node": "n1"}}),
+        ("network.duplicate_ip", {"owner": None, "address": "198.18.0.2"}),
+        ("network.dns_failure", {"response": "timeout"}),
+        ("network.dns_failure", {"response": "nxdomain"}),
+        ("network.dns_failure", {"response": "nxdomain", "names": ["db.example"]}),
+        ("network.dns_failure", {"response": "stale", "names": ["db.example"]}),
+    ]
+}
 """Beside the faults' own examples: what is done in another way."""
 
 
@@ -160,11 +220,7 @@ def test_it_bites_and_heals_and_leaves_nothing(name: str, up: Callable[..., Name
     if os.geteuid() != 0:
         pytest.skip("looking at the switch from outside needs root")
     programmable = "programmable" in name or getattr(FAULTS[kind], "PROGRAMMABLE_ONLY", False)
-    volume = plans.volume(kind="programmable" if programmable else "ext4-loop")
-    nodes = [
-        plans.node(node, at, services=(plans.web(),), volumes=volume, drain=plans.drain(node)) for at, node in enumerate(NODES)
-    ]
-    lab = up(plans.plan(*nodes).model_copy(update={"clients": ("n2",)}))
+    lab = up(plan_for(kind, plans.volume(kind="programmable" if programmable else "ext4-loop")))
     before = at_rest(lab)
     facts = fault.prepare(scene(lab), ("n0",), "tag")
     checks = fault.effect(facts)

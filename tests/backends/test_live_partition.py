@@ -12,7 +12,7 @@ from chaoskit.engine.clock import SystemClock
 from chaoskit.engine.injecting import seen_within
 from chaoskit.engine.scene import LiveScene
 from chaoskit.faults.network_partition import NetworkPartition
-from chaoskit.model.facts import Check
+from chaoskit.model.facts import Check, ReachQuery
 from chaoskit.model.steps import CutLinks, JoinLinks, Link
 
 from . import plans
@@ -65,3 +65,11 @@ def test_a_partition_that_cuts_too_much_is_seen(up: Up) -> None:
     assert (held, wrong) == (False, [f"{two} and {one} hear each other: silent"])
     lab.perform(JoinLinks(tag="more"))
     assert proven(lab, fault.effect(facts), "in_force") == (True, [])
+
+
+def test_a_cut_of_a_tag_that_is_there_already_takes_its_place(up: Up) -> None:
+    lab = up(plans.bare(3))
+    for other, spared in (("n1", "n2"), ("n2", "n1"), ("n2", "n1")):
+        lab.perform(CutLinks(tag="same", links=(Link(source="n0", destination=other),)))
+        seen = [lab.read(ReachQuery(source="n0", destination=node)).value for node in (other, spared)]
+        assert seen == ["silent", "answered"]

@@ -18,7 +18,7 @@ from chaoskit.ports.fault import Fault
 from tests.simulated.clock import FakeClock
 from tests.simulated.cluster import SimulatedCluster
 from tests.simulated.lab import ALL_CAPABILITIES, DEEDS, SimulatedBackend, SimulatedLab
-from tests.simulated.plans import lab_plan
+from tests.simulated.plans import lab_plan, routed_plan
 
 FAULTS: dict[str, type[Fault]] = {point.name: point.load() for point in entry_points(group="chaoskit.faults")}
 
@@ -30,10 +30,11 @@ def parameters(fault: type[Fault]) -> dict[str, Any]:
 
 
 @pytest.fixture
-def lab() -> SimulatedLab:
+def lab(request: pytest.FixtureRequest) -> SimulatedLab:
     clock = FakeClock()
     backend = SimulatedBackend(clock, lambda: SimulatedCluster(failover_s=None))
-    plan = lab_plan()
+    routed = "fault" in request.fixturenames and request.getfixturevalue("fault").NAME == "network.router_failure"
+    plan = routed_plan() if routed else lab_plan()
     made = backend.up(plan, "lab-1", "run-1", None, detached=False, progress=print)  # type: ignore[arg-type]
     clock.sleep(0.1)
     return made

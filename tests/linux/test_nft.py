@@ -62,6 +62,14 @@ def test_a_cut_is_one_transaction_of_one_table() -> None:
             assert (hook.get_attr("NFTA_HOOK_HOOKNUM"), hook.get_attr("NFTA_HOOK_PRIORITY")) == (2, -300)
 
 
+def test_a_first_cut_deletes_nothing_and_must_be_the_first() -> None:
+    batch = nft.first_cut("fault-1", [("n0e0", "n1e0"), ("n1e0", "n0e0")])
+    assert kinds(batch) == [BATCH_BEGIN, NEWTABLE, NEWCHAIN, NEWRULE, NEWRULE, BATCH_END]
+    (table,) = [message for message in netlink.messages(batch) if message.type == NEWTABLE]
+    assert table.flags & netlink.NLM_F_EXCL
+    assert rules(batch) == rules(nft.cut("fault-1", [("n0e0", "n1e0"), ("n1e0", "n0e0")]))
+
+
 def test_the_last_message_of_a_transaction_asks_for_an_answer() -> None:
     batch = nft.cut("t", [("a", "b")])
     last = [message for message in netlink.messages(batch) if message.type == NEWRULE][-1]

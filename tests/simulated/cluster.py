@@ -48,6 +48,10 @@ class SimulatedCluster:
     """What was written, or removed; every other file is there and lists two hosts."""
     touched: set[str] = field(default_factory=set)
     """node:path of what commands of the `run` fault made."""
+    resets: dict[str, int] = field(default_factory=dict)
+    """How often a node's connections were reset: not undone by healing."""
+    names: dict[str, Any] = field(default_factory=dict)
+    """Tag -> the step that answers names while its activity goes on."""
     marks: dict[tuple[str, ...], Any] = field(default_factory=dict)
     """(what, node, ...) -> whatever a step changed and a question reads back: for all that the rules do not depend on."""
     _lost_since_ns: int | None = None

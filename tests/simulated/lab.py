@@ -19,14 +19,15 @@ from chaoskit.model.steps import (
     Step,
 )
 from chaoskit.ports.lab import Agent, Lab, Leftover
-from tests.simulated import activities, clocks, disks, network, nodes, resources
+from tests.simulated import activities, clocks, disks, network, nodes, resources, topology
 from tests.simulated.agents import ProbeAgent, WatcherAgent
 from tests.simulated.clock import FakeClock
 from tests.simulated.cluster import SimulatedCluster
 
-DEEDS = {**activities.DEEDS, **network.DEEDS, **nodes.DEEDS, **disks.DEEDS, **clocks.DEEDS, **resources.DEEDS}
+_ROOMS = (activities, topology, network, nodes, disks, clocks, resources)
+DEEDS = {kind: deed for room in _ROOMS for kind, deed in room.DEEDS.items()}
 """Kind of step -> what it does to the cluster."""
-ANSWERS = {**activities.ANSWERS, **network.ANSWERS, **nodes.ANSWERS, **disks.ANSWERS, **clocks.ANSWERS, **resources.ANSWERS}
+ANSWERS = {kind: answer for room in _ROOMS for kind, answer in room.ANSWERS.items()}
 """Kind of query -> what it reads off the cluster."""
 ALL_CAPABILITIES = tuple(sorted(v for k, v in vars(capability).items() if k.isupper() and isinstance(v, str)))
 

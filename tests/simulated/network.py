@@ -49,6 +49,9 @@ def set_link(c: SimulatedCluster, step: SetLink) -> None:
 def reach(c: SimulatedCluster, query: ReachQuery) -> Reading:
     if query.source in c.off:
         return Reading(value="source_off")
+    routers = [key[1] for key in c.marks if key[0] == "does not forward"]
+    if routers and "app" in (query.source, query.destination) and not {query.source, query.destination} & set(routers):
+        return Reading(value="silent")
     if query.way == "one_way":
         lost = c.is_cut(query.source, query.destination) or {query.source, query.destination} & (c.off | c.unplugged)
         return Reading(value="silent" if lost else "answered")

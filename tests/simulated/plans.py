@@ -59,6 +59,16 @@ def lab_plan() -> LabPlan:
     )
 
 
+def routed_plan() -> LabPlan:
+    """db1 is a router between the others and app."""
+    plan = lab_plan()
+    behind = InterfacePlan(device="eth0", network="far", address="198.18.1.14", prefix=24, mac="02:c5:00:00:01:03")
+    beyond = InterfacePlan(device="eth1", network="far", address="198.18.1.11", prefix=24, mac="02:c5:00:00:01:00")
+    changes = {"app": (behind,), "db1": (*plan.node("db1").interfaces, beyond)}
+    nodes = tuple(n.model_copy(update={"interfaces": changes.get(n.name, n.interfaces)}) for n in plan.nodes)
+    return plan.model_copy(update={"nodes": nodes, "networks": {**plan.networks, "far": "198.18.1.0/24"}})
+
+
 def experiment(**changes: Any) -> dict[str, Any]:
     """The primary loses power at 2 s for 20 s; one client; every kind of objective."""
     base: dict[str, Any] = {

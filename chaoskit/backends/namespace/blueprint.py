@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from chaoskit.backends.namespace import link_plans, rootfs, shaping
+from chaoskit.backends.namespace import link_plans, rewiring, rootfs, shaping
 from chaoskit.backends.namespace.image import layer
 from chaoskit.backends.namespace.node import SWITCH_FD
 from chaoskit.backends.namespace.wire import Blueprint, NodeJson, Refused, ServiceJson, packed
@@ -70,10 +70,12 @@ def _node(plan: LabPlan, number: int, node: NodePlan, networks: dict[str, int]) 
         inside.append(rtnl.address(at, interface.address, interface.prefix))
         plugs.append(rtnl.plug(port, networks[interface.network]))
         unplugs.append(packed(rtnl.batch(rtnl.unplug(port))))
+    inside += [rtnl.route(route.subnet, route.via) for route in node.routes]
     tag = _SILENCE.format(node.name)
     return NodeJson(
         name=node.name,
         address=node.interfaces[0].address if node.interfaces else "127.0.0.1",
+        forwards=node.forwards,
         cables=packed(rtnl.batch(*inside)),
         plug=packed(rtnl.batch(*plugs)),
         unplug=unplugs,
@@ -126,13 +128,18 @@ def act(plan: LabPlan, step: steps.Step) -> dict[str, Any]:
     match step:
         case steps.CutLinks():
             pairs = shaping.cut_pairs(plan, step)
-            return shaping.netfilter(nft.cut(step.tag, pairs))
+            return shaping.netfilter(nft.first_cut(step.tag, pairs)) | {"replacing": packed(nft.cut(step.tag, pairs))}
         case steps.JoinLinks():
             return link_plans.join(step)
         case steps.ShapeLinks():
             return link_plans.shape(plan, step)
         case steps.SetLink() | steps.BlockPorts():
             return shaping.act(plan, step)
+        case (
+            steps.AnnounceAddress() | steps.AnswerNames() | steps.FlapLink() | steps.ResetConnections() | steps.SetAddress()
+            | steps.SetForwarding()
+        ):  # fmt: skip
+            return rewiring.act(plan, step)
         case _:
             fields = step.model_dump(mode="json")
             return {"act": fields.pop("kind"), **fields}
@@ -156,6 +163,11 @@ def question(plan: LabPlan, query: facts.Query) -> dict[str, Any]:
             return shaping.question(plan, query)
         case facts.LinkQuery():
             return link_plans.question(plan, query)
+        case (
+            facts.ConnectionsQuery() | facts.FlapsQuery() | facts.ForwardingQuery() | facts.NameQuery() | facts.NeighbourQuery()
+            | facts.OwnersQuery()
+        ):  # fmt: skip
+            return rewiring.question(plan, query)
         case _:
             return query.model_dump(mode="json")
 

@@ -16,13 +16,16 @@ from typing import Any
 
 from chaoskit.backends.namespace import census, freezer, syscalls, transport
 from chaoskit.backends.namespace.activities import Activities
+from chaoskit.backends.namespace.addresses import Addresses
 from chaoskit.backends.namespace.clocks import Clocks
 from chaoskit.backends.namespace.commands import Commands
+from chaoskit.backends.namespace.connections import Connections
 from chaoskit.backends.namespace.controllers import NOTED, LabGroups, own_v1_places
 from chaoskit.backends.namespace.department import Department, Handler
 from chaoskit.backends.namespace.disks import Disks
 from chaoskit.backends.namespace.failing_volumes import FailingVolumes
 from chaoskit.backends.namespace.files import Files
+from chaoskit.backends.namespace.flapping import Flapping
 from chaoskit.backends.namespace.killing import Killing
 from chaoskit.backends.namespace.limits import Limits
 from chaoskit.backends.namespace.links import Links
@@ -30,6 +33,7 @@ from chaoskit.backends.namespace.loads import Loads
 from chaoskit.backends.namespace.node import Node, start_building
 from chaoskit.backends.namespace.processes import Json, Nursery
 from chaoskit.backends.namespace.quotas import Quotas
+from chaoskit.backends.namespace.responding import Responding
 from chaoskit.backends.namespace.services import Supervisor
 from chaoskit.backends.namespace.shapes import Shapes
 from chaoskit.backends.namespace.volumes import Volumes
@@ -62,6 +66,10 @@ class LabHost:
             Commands(self.supervisor, self.node),
             Links(self.node),
             Shapes(nursery, self.node, self.say),
+            Flapping(self.node, self.activities),
+            Connections(self.node, self.activities),
+            Addresses(self.node),
+            Responding(self.node, self.activities),
             self.supervisor,
             Clocks(nursery, self.node),
             self.files,

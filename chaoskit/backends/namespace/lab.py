@@ -9,12 +9,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from chaoskit.backends.namespace import blueprint, client
+from chaoskit.backends.namespace import blueprint, client, rewiring
 from chaoskit.backends.namespace.state import LabFiles, processes_of, wait_until_gone
 from chaoskit.backends.namespace.wire import Refused, unpacked
 from chaoskit.linux import nft
 from chaoskit.model.errors import LabGone, LabUnavailable, StepFailed
 from chaoskit.model.facts import (
+    Connection,
     DiskErrorsQuery,
     DroppedQuery,
     ExecQuery,
@@ -74,6 +75,8 @@ class NamespaceLab:
             return Reading(number=nft.dropped(query.tag, unpacked(answer["dump"])), at_ns=answer["at_ns"])
         if isinstance(query, LinkQuery) and "felt" in answer:
             return Reading(value=query.judged(answer["felt"]), number=answer["felt"], at_ns=answer["at_ns"])
+        if "owners" in answer:
+            return rewiring.owners_reading(self.plan, answer)
         if isinstance(query, ExecQuery):
             return Reading(number=answer["code"], value=answer["output"][:_OUTPUT_KEPT], at_ns=answer["at_ns"])
         if isinstance(query, VolumeSpeedQuery | DiskErrorsQuery) and "value" not in answer:
@@ -83,6 +86,8 @@ class NamespaceLab:
             file=file,
             value=answer.get("value") if file is None else file.fingerprint,
             number=answer.get("number"),
+            data=answer.get("data", ""),
+            connections=tuple(Connection(**fields) for fields in answer.get("connections", ())),
             processes=tuple(ProcessInfo(**fields) for fields in answer.get("processes", ())),
             at_ns=answer["at_ns"],
         )

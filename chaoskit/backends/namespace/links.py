@@ -15,7 +15,7 @@ from collections.abc import Callable
 from chaoskit.backends.namespace import asking, feeling, transport
 from chaoskit.backends.namespace.department import Department, Handler, Json
 from chaoskit.backends.namespace.node import Node, stream_socket
-from chaoskit.backends.namespace.wire import packed, unpacked
+from chaoskit.backends.namespace.wire import Refused, packed, unpacked
 from chaoskit.linux import netlink
 
 _SIOCGIFFLAGS = 0x8913
@@ -43,7 +43,12 @@ class Links(Department):
         }
 
     async def _send(self, act: Json) -> Json:
-        transport.send_batch(act["family"], unpacked(act["batch"]), tolerate=act.get("tolerate", ()))
+        try:
+            transport.send_batch(act["family"], unpacked(act["batch"]), tolerate=act.get("tolerate", ()))
+        except Refused:
+            if "replacing" not in act:
+                raise
+            transport.send_batch(act["family"], unpacked(act["replacing"]))  # there is one already
         return {}
 
     async def _rules(self, query: Json) -> Json:

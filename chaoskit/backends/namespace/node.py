@@ -95,6 +95,8 @@ def _be_init(lab: Blueprint, node: Node, report: int, *, rootless: bool) -> NoRe
         syscalls.set_host_name(node.name)
         syscalls.mount("none", "/", flags=syscalls.MS_REC | syscalls.MS_PRIVATE)
         transport.send_batch(netlink.NETLINK_ROUTE, unpacked(node.plan["cables"]))
+        if node.plan["forwards"]:
+            Path("/proc/sys/net/ipv4/ip_forward").write_text("1", encoding="ascii")
         root = Root(lab, node.plan, rootless=rootless)
         first = root.first_boot
         root.build()

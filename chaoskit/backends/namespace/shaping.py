@@ -21,7 +21,7 @@ def act(plan: LabPlan, step: NetworkStep) -> dict[str, Any]:
         case steps.SetLink():
             return _set_link(plan, step)
         case steps.BlockPorts():
-            return netfilter(_blocked(plan, step))
+            return _block_ports(plan, step)
 
 
 def netfilter(batch: bytes, tolerate: Sequence[int] = ()) -> dict[str, Any]:
@@ -50,12 +50,12 @@ def trials() -> dict[str, dict[str, Any]]:
 
 def one_way(plan: LabPlan, query: facts.ReachQuery) -> dict[str, Any]:
     """What the holder is asked: a frame from the one node's interface to the other's."""
-    device, there = _meeting(plan, query)
+    device, there = meeting(plan, query)
     place = {"device": device, "destination": query.destination, "their_device": there.device, "mac": there.mac}
     return {"kind": "one_way", "node": query.source, "timeout_s": query.timeout_s, **place}
 
 
-def _meeting(plan: LabPlan, query: facts.ReachQuery) -> tuple[str, InterfacePlan]:
+def meeting(plan: LabPlan, query: facts.ReachQuery) -> tuple[str, InterfacePlan]:
     """The source's device and the destination's interface on a network that both share."""
     devices = {interface.network: interface.device for _, interface in interfaces(plan, query.source, query.network)}
     there = [i for _, i in interfaces(plan, query.destination, query.network) if i.network in devices]
@@ -72,7 +72,7 @@ def ports_of(plan: LabPlan, name: str) -> dict[str, str]:
     raise Refused(f"this lab has no node {name!r}; it has {', '.join(n.name for n in plan.nodes)}")
 
 
-def cut_pairs(plan: LabPlan, step: steps.CutLinks | steps.BlockPorts) -> list[nft.PortPair]:
+def cut_pairs(plan: LabPlan, step: steps.CutLinks | steps.BlockPorts | steps.AnswerNames) -> list[nft.PortPair]:
     """The (incoming, outgoing) switch ports of the step's directed links. Refused where two nodes share no network."""
     return list(ports_between(plan, f"{step.kind} {step.tag}", step.links, step.network))
 
@@ -115,17 +115,26 @@ def interfaces(plan: LabPlan, name: str, network: str | None) -> list[tuple[int,
     return found
 
 
-def _blocked(plan: LabPlan, step: steps.BlockPorts) -> bytes:
-    pairs = cut_pairs(plan, step)
+def _block_ports(plan: LabPlan, step: steps.BlockPorts) -> dict[str, Any]:
+    drop = nft.block(step.tag, cut_pairs(plan, step), step.tcp, step.udp)
     if not step.reject:
-        return nft.block(step.tag, pairs, step.tcp, step.udp)
+        return netfilter(drop)
+    ways = answered_ways(plan, step)
+    reject = nft.reject(step.tag, [(way["port"], way["mac"]) for way in ways], step.tcp, step.udp)
+    ports = {"tcp": list(step.tcp), "udp": list(step.udp)}
+    return {"act": "reject_ports", "tag": step.tag, "reject": packed(reject), "drop": packed(drop), "ways": ways, **ports}
+
+
+def answered_ways(plan: LabPlan, step: steps.BlockPorts | steps.AnswerNames) -> list[dict[str, str]]:
+    """Where somebody is answered in another's place: the switch port that frames come in by, the hardware address they are
+    for, and the port they would leave by."""
     hardware = {
         rtnl.port_name(number, at): interface.mac
         for number, node in enumerate(plan.nodes)
         for at, interface in enumerate(node.interfaces)
     }
-    sides = [(came_in, hardware[would_leave]) for came_in, would_leave in pairs if came_in and would_leave]
-    return nft.reject(step.tag, sides, step.tcp, step.udp)
+    pairs = [(came_in, leaves) for came_in, leaves in cut_pairs(plan, step) if came_in and leaves]
+    return [{"port": came_in, "mac": hardware[leaves], "leaves": leaves} for came_in, leaves in pairs]
 
 
 def _set_link(plan: LabPlan, step: steps.SetLink) -> dict[str, Any]:

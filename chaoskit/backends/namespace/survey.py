@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from chaoskit.backends.namespace import link_plans, shaping, state
+from chaoskit.backends.namespace import link_plans, rewiring, shaping, state
 from chaoskit.backends.namespace.identity import own_environment
 from chaoskit.backends.namespace.wire import packed
 from chaoskit.linux import rtnl
@@ -25,6 +25,10 @@ _EVERYTHING = (
     names.NETWORK_PORTS,
     names.NETWORK_REJECT,
     names.NETWORK_SHAPE,
+    names.NETWORK_RESET,
+    names.NETWORK_ADDRESS,
+    names.NETWORK_FORWARDING,
+    names.NETWORK_ANSWER,
     names.NODE_POWER,
     names.NODE_FREEZE,
     names.PROCESS_SIGNAL,
@@ -44,7 +48,8 @@ _NETWORK = {
     names.NETWORK_CUT: "nftables' bridge family: {why}; load nf_tables_bridge (CONFIG_NF_TABLES_BRIDGE) in the kernel",
     names.NETWORK_LINK: "taking a link down: {why}",
     names.NETWORK_PORTS: "nftables' payload match in the bridge family: {why}",
-    names.NETWORK_REJECT: "nftables' reject in the bridge family: {why}; load nft_reject_bridge (CONFIG_NF_REJECT_BRIDGE)",
+    names.NETWORK_RESET: "ending connections from outside (SOCK_DESTROY): {why}; needs CONFIG_INET_DIAG_DESTROY in the kernel",
+    names.NETWORK_ANSWER: "packet sockets with a filter: {why}; needs CONFIG_PACKET in the kernel",
 }
 """Capability -> what the plan says where the trial fails; `{why}`: the kernel's words."""
 _NETEM = "netem"
@@ -57,6 +62,8 @@ _RELAYED = (
     "(loss, duplicate, reorder, corrupt, rate)"
 )
 _ALWAYS = (
+    names.NETWORK_ADDRESS,
+    names.NETWORK_FORWARDING,
     names.NODE_POWER,
     names.PROCESS_SIGNAL,
     names.SERVICE_CONTROL,
@@ -87,6 +94,7 @@ def take_survey(backend: str, lab: LabSpec) -> Survey:
         return Survey(backend=backend, mode=mode, capabilities=found)
     always = tuple(Capability(name=n, present=True) for n in _ALWAYS)
     always = (*always, *(_network(name, answers[name]) for name in _NETWORK))
+    always = (*always, _reject(answers[names.NETWORK_REJECT], answers[names.NETWORK_ANSWER]))
     found = (
         *always,
         _shape(answers[names.NETWORK_SHAPE], netem=not answers[_NETEM]),
@@ -113,9 +121,11 @@ def _tried() -> dict[str, str]:
         "wires": packed(wires),
         "network": {
             **shaping.trials(),
+            **rewiring.trials(),
             names.NETWORK_SHAPE: link_plans.trial(),
             _NETEM: {"batches": link_plans.netem_trial(rtnl.LOOPBACK_INDEX)},
         },
+        "answer": names.NETWORK_ANSWER,
     }
     try:
         done = subprocess.run(
@@ -159,6 +169,15 @@ def _shape(why: str, *, netem: bool) -> Capability:
         "egress hook (CONFIG_NF_TABLES_NETDEV, CONFIG_NETFILTER_EGRESS)"
     )
     return Capability(name=names.NETWORK_SHAPE, present=not why, reason=lacks if why else _BY_NETEM if netem else _RELAYED)
+
+
+def _reject(why: str, answering: str) -> Capability:
+    if not why:
+        return Capability(name=names.NETWORK_REJECT, present=True, reason="by nftables' reject in the bridge family")
+    lacking = f"nftables' reject in the bridge family: {why}; load nft_reject_bridge (CONFIG_NF_REJECT_BRIDGE)"
+    if answering:
+        return Capability(name=names.NETWORK_REJECT, present=False, reason=f"{lacking}; and packet sockets: {answering}")
+    return Capability(name=names.NETWORK_REJECT, present=True, reason=f"by answers of the lab's own, for want of {lacking}")
 
 
 def _freeze(why: str) -> Capability:

@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from chaoskit.backends.namespace import disk_server, freezer, identity, shifted_vdso, syscalls, transport
+from chaoskit.backends.namespace import disk_server, freezer, identity, responding, shifted_vdso, syscalls, transport
 from chaoskit.backends.namespace.controllers import CONTROLLERS, LabGroups, own_v1_places
 from chaoskit.backends.namespace.disk_model import TAIL_BYTES
 from chaoskit.backends.namespace.processes import forked
@@ -28,7 +28,7 @@ from chaoskit.backends.namespace.relay import Relay
 from chaoskit.backends.namespace.state import TRIAL
 from chaoskit.backends.namespace.volumes import Volumes
 from chaoskit.backends.namespace.wire import Refused, VolumeJson, unpacked
-from chaoskit.linux import netlink, procfs
+from chaoskit.linux import netlink, procfs, replies
 
 _PARENT = syscalls.CLONE_NEWNS | syscalls.CLONE_NEWNET | syscalls.CLONE_NEWPID | syscalls.CLONE_NEWUTS | syscalls.CLONE_NEWIPC
 
@@ -46,6 +46,7 @@ def main() -> None:
         trials[f"resource.quota.{controller}"] = partial(_quota, Path(directory), controller)
     for name, act in request["network"].items():
         trials[name] = partial(_namespaces, request["wires"], act)
+    trials[request["answer"]] = lambda: _namespaces(request["wires"], {"filter": True})
     if os.geteuid() == 0:
         trials["volume"] = lambda: _volume(directory, "lose")
         trials["volume_program"] = lambda: _program(directory)
@@ -96,8 +97,11 @@ def _namespaces(wires: str, act: dict[str, Any] | None) -> None:
 def _inside(wires: str, act: dict[str, Any] | None, rootless: bool) -> None:
     transport.send_batch(netlink.NETLINK_ROUTE, unpacked(wires))
     if act is not None:
+        if "filter" in act:
+            responding.filtered_socket(replies.port_filter([1], [1], 64)).close()
+            return
         for part in act.get("batches", [act]):
-            transport.send_batch(part["family"], unpacked(part["batch"]))
+            transport.send_batch(part["family"], unpacked(part["batch"]), tolerate=part.get("tolerate", ()))
         if "relay" in act:
             Relay(act["relay"], control=-1, report=-1).open()
         return

@@ -44,6 +44,7 @@ class ServiceJson(TypedDict):
 class NodeJson(TypedDict):
     name: str
     address: str
+    forwards: bool
     cables: str
     """Netlink batch, sent inside the node."""
     plug: str

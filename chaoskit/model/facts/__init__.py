@@ -19,6 +19,15 @@ from chaoskit.model.facts.queries import QUERY, Query
 from chaoskit.model.facts.reading import Check, ProcessInfo, Reading
 from chaoskit.model.facts.resources import BeyondQuery, KillsQuery, LimitQuery, LoadQuery, QuotaQuery, RoomQuery
 from chaoskit.model.facts.shaping import LinkQuery
+from chaoskit.model.facts.topology import (
+    Connection,
+    ConnectionsQuery,
+    FlapsQuery,
+    ForwardingQuery,
+    NameQuery,
+    NeighbourQuery,
+    OwnersQuery,
+)
 
 __all__ = [
     "QUERY",
@@ -27,16 +36,23 @@ __all__ = [
     "CarrierQuery",
     "Check",
     "ClockQuery",
+    "Connection",
+    "ConnectionsQuery",
     "DiskErrorsQuery",
     "DiskFlushQuery",
     "DroppedQuery",
     "ExecQuery",
     "FileQuery",
+    "FlapsQuery",
+    "ForwardingQuery",
     "KillsQuery",
     "LimitQuery",
     "LinkQuery",
     "LoadQuery",
+    "NameQuery",
+    "NeighbourQuery",
     "NodeStateQuery",
+    "OwnersQuery",
     "PidFileQuery",
     "ProcessInfo",
     "ProcessStateQuery",

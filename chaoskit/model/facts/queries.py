@@ -21,9 +21,16 @@ from chaoskit.model.facts.nodes import (
 )
 from chaoskit.model.facts.resources import BeyondQuery, KillsQuery, LimitQuery, LoadQuery, QuotaQuery, RoomQuery
 from chaoskit.model.facts.shaping import LinkQuery
+from chaoskit.model.facts.topology import ConnectionsQuery, FlapsQuery, ForwardingQuery, NameQuery, NeighbourQuery, OwnersQuery
 
 Query = Annotated[
     ActivityQuery
+    | ConnectionsQuery
+    | FlapsQuery
+    | ForwardingQuery
+    | NameQuery
+    | NeighbourQuery
+    | OwnersQuery
     | ReachQuery
     | CarrierQuery
     | LinkQuery

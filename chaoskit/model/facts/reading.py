@@ -6,6 +6,7 @@ from typing import Literal
 
 from chaoskit.model.facts.network import ReachQuery
 from chaoskit.model.facts.queries import Query
+from chaoskit.model.facts.topology import Connection
 from chaoskit.model.files import FileState
 from chaoskit.model.record import Record
 from chaoskit.model.steps import ProcessRef
@@ -42,6 +43,9 @@ class Reading(Record):
     number: float | None = None
     processes: tuple[ProcessInfo, ...] = ()
     file: FileState | None = None
+    connections: tuple[Connection, ...] = ()
+    data: str = ""
+    """Bytes as they came, base64."""
     at_ns: int = 0
     """CLOCK_MONOTONIC when it was read."""
 
@@ -78,8 +82,8 @@ class Check(Record):
 
     def nodes(self) -> frozenset[str]:
         """The nodes it asks about."""
-        said = self.query.model_dump(include={"node", "source", "destination"})
-        return frozenset(str(name) for name in said.values())
+        said = self.query.model_dump(include={"node", "source", "destination", "peer", "server"})
+        return frozenset(str(name) for name in said.values() if name is not None)
 
     def seen(self, reading: Reading) -> str:
         """The part of a reading that this check compares."""

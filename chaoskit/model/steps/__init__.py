@@ -20,10 +20,17 @@ from chaoskit.model.steps.nodes import Exec, Freeze, PowerOff, PowerOn, SetServi
 from chaoskit.model.steps.record import Link, ProcessRef, StepRecord
 from chaoskit.model.steps.resources import KeepKilling, SetLimit, SetQuota, StartLoad
 from chaoskit.model.steps.shaping import LinkShape, ShapeLinks
+from chaoskit.model.steps.topology import AnnounceAddress, AnswerNames, FlapLink, ResetConnections, SetAddress, SetForwarding
 
 Step = Annotated[
-    BlockPorts
+    AnnounceAddress
+    | AnswerNames
+    | BlockPorts
     | Cease
+    | FlapLink
+    | ResetConnections
+    | SetAddress
+    | SetForwarding
     | CutLinks
     | JoinLinks
     | SetLink
@@ -67,11 +74,14 @@ __all__ = [
     "MOST_OFFSET_S",
     "MOST_RATE_PPM",
     "STEP",
+    "AnnounceAddress",
+    "AnswerNames",
     "BlockPorts",
     "Cease",
     "CutLinks",
     "Exec",
     "FailVolume",
+    "FlapLink",
     "Freeze",
     "JoinLinks",
     "KeepKilling",
@@ -83,7 +93,10 @@ __all__ = [
     "ProcessCriteria",
     "ProcessRef",
     "RemoveFile",
+    "ResetConnections",
     "RestoreVolume",
+    "SetAddress",
+    "SetForwarding",
     "SetLimit",
     "SetLink",
     "SetQuota",
