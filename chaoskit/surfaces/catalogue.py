@@ -92,6 +92,12 @@ EXAMPLE_SITES = EXAMPLE_LAB.model_validate(
 _EXAMPLE_SERVER = "db2"
 
 
+def example_lab(action: Action) -> LabSpec:
+    """The lab that has what a fault's own example names."""
+    known = action.target.node is None or action.target.node in EXAMPLE_LAB.node_names()
+    return EXAMPLE_LAB if known else EXAMPLE_SITES
+
+
 def example_plan(lab: LabSpec = EXAMPLE_LAB) -> LabPlan:
     """An example lab, rendered."""
     nowhere = Document(file="", data=lab.model_dump(mode="json"))
@@ -149,8 +155,7 @@ def example_steps(kind: type[Fault]) -> tuple[list[str], list[str]]:
     """(inject, heal) of a type's own example, in words, on a lab of three nodes."""
     action = Action.model_validate(dict(kind.EXAMPLE))
     fault = example_fault(kind)
-    known = action.target.node is None or action.target.node in EXAMPLE_LAB.node_names()
-    scene = _ExampleScene(example_plan(EXAMPLE_LAB if known else EXAMPLE_SITES), action.parameters)
+    scene = _ExampleScene(example_plan(example_lab(action)), action.parameters)
     try:
         facts = fault.prepare(scene, scene.resolve(action.target), "example")
     except StepFailed as error:

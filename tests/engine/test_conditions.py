@@ -18,7 +18,7 @@ from chaoskit.model.condition import Condition, LogLine, Probe
 from chaoskit.model.errors import StepFailed
 from chaoskit.model.experiment import Action
 from chaoskit.ports.watcher import RoleChanged
-from chaoskit.surfaces.catalogue import example_plan
+from chaoskit.surfaces.catalogue import example_lab, example_plan
 from tests.simulated.clock import FakeClock
 
 S = 1_000_000_000
@@ -151,7 +151,7 @@ def test_a_plan_shows_the_steps_of_every_fault_or_says_what_they_depend_on(name:
     kind = Registry().load("faults", name)
     action = Action.model_validate(dict(kind.EXAMPLE))
     fault = kind.model_validate(action.parameters)
-    scene = PreviewScene(example_plan(), random.Random(0), fault)
+    scene = PreviewScene(example_plan(example_lab(action)), random.Random(0), fault)
     try:
         facts = fault.prepare(scene, scene.resolve(action.target), "tag")
     except StepFailed as error:
