@@ -10,6 +10,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from tests.clients.stopping import stand_still
+
 
 def missing() -> str:
     """Why etcd cannot run here; empty where it can."""
@@ -45,6 +47,7 @@ class EtcdCluster:
             program(), "--name", name, "--data-dir", str(self.folder / name), "--listen-client-urls", client,
             "--advertise-client-urls", client, "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
             "--initial-cluster", cluster, "--initial-cluster-state", "new", "--log-level", "error",
+            "--unsafe-no-fsync",  # nothing here loses power, and a disk that others keep busy must not cost an election
         ]  # fmt: skip
         with (self.folder / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
@@ -62,6 +65,9 @@ class EtcdCluster:
                 return json.load(response).get("leader", "0") != "0"
         except (OSError, urllib.error.URLError):
             return False
+
+    def stand_still(self, name: str) -> None:
+        stand_still(self.processes[name].pid)
 
     def signal(self, name: str, number: int) -> None:
         self.processes[name].send_signal(number)

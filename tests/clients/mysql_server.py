@@ -14,6 +14,7 @@ import pymysql
 
 from tests.clients.conversation import Ending, Line, Script
 from tests.clients.postgres_server import free_port
+from tests.clients.stopping import stand_still
 
 SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
 
@@ -73,6 +74,10 @@ class MariaServer:
     def signal(self, number: int) -> None:
         assert self._process is not None
         self._process.send_signal(number)
+
+    def stand_still(self) -> None:
+        assert self._process is not None
+        stand_still(self._process.pid)
 
     def stop(self) -> None:
         if self._process is not None:

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from tests.clients.postgres_server import free_port
+from tests.clients.stopping import stand_still
 
 
 def missing() -> str:
@@ -55,6 +56,10 @@ class RedisServer:
     def signal(self, number: int) -> None:
         assert self._process is not None
         self._process.send_signal(number)
+
+    def stand_still(self) -> None:
+        assert self._process is not None
+        stand_still(self._process.pid)
 
     def kill(self) -> None:
         if self._process is not None:

@@ -78,7 +78,7 @@ def test_a_stopped_server_costs_the_deadline_and_no_more(tmp_path, server, clien
 
     async def work(client):
         first = await attempt(client, given, 0)
-        server.signal(signal.SIGSTOP)
+        server.stand_still()
         try:
             stopped = await attempt(client, given, 1)
         finally:

@@ -92,7 +92,7 @@ def test_a_stopped_server_is_a_time_out_that_may_still_take_effect(tmp_path, cli
 
         async def work(client):
             first = await attempt(client, given, 0)
-            master.signal(signal.SIGSTOP)
+            master.stand_still()
             stopped = await attempt(client, given, 1)
             master.signal(signal.SIGCONT)
             return first, stopped, await attempt(client, given, 2)
