@@ -107,11 +107,13 @@ class Seen:
     def __init__(
         self, cut_ns: int, healed_ns: int, arrived: list[list[int]], sent: list[list[int]], pauses_ns: list[int]
     ) -> None:
-        last = [max((t for t in times if t < healed_ns), default=0) for times in arrived]
+        # one that was stamped just before the heal may be sent just after it
+        sure_ns = healed_ns - round(HELD_S * 0.3e9)
+        last = [max((t for t in times if t < sure_ns), default=0) for times in arrived]
         first = [min((t for t in times if t > healed_ns), default=0) for times in arrived]
         if not all(last) or not all(first):
             raise RuntimeError("a link carried nothing before the cut, or after the heal: the round shows nothing")
-        lost = [min((t for t in times if last[link] < t < healed_ns), default=0) for link, times in enumerate(sent)]
+        lost = [min((t for t in times if last[link] < t < sure_ns), default=0) for link, times in enumerate(sent)]
         if not all(lost):
             raise RuntimeError("a link was never cut: the round shows nothing")
         self.last_cut = (max(lost) - cut_ns) / 1e6
