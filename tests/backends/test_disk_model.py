@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from chaoskit.backends.namespace.disk_model import BLOCK_BYTES, CACHE_BYTES, DiskModel, Failed
@@ -39,18 +39,22 @@ OTHER = st.tuples(st.sampled_from(["flush", "lie", "restore", "power", "read"]),
 
 
 @given(st.lists(WRITE | OTHER, max_size=25))
+@example([("lie", 0, b""), ("flush", 0, b""), ("write", 0, b"\x01"), ("restore", 0, b"")])
+@example([("write", 0, b"\x01"), ("lie", 0, b""), ("flush", 0, b""), ("write", 9, b"\x02"), ("restore", 0, b"")])
 def test_it_holds_what_it_accepted_and_keeps_what_it_truly_flushed(orders: list[tuple[str, int, bytes]]) -> None:
     model, medium = disk()
     seen, durable, lying = bytearray(SIZE), bytearray(SIZE), False
-    promised = False
+    pending = promised = False
     for what, at, data in orders:
         if what == "write":
             data = data[: SIZE - at]
             model.write(at, data)
             seen[at : at + len(data)] = data
+            pending = True
         elif what == "flush":
             model.flush()
-            promised = promised or lying
+            promised = promised or (lying and pending)  # a flush of nothing promises nothing
+            pending = False
             if not lying:
                 durable[:] = seen
         elif what == "lie":
@@ -60,6 +64,7 @@ def test_it_holds_what_it_accepted_and_keeps_what_it_truly_flushed(orders: list[
             model.told({"do": "restore"})
             if promised:
                 durable[:] = seen
+                pending = False
             lying = promised = False
         elif what == "power":
             model.told({"do": "power", "on": False})
@@ -67,7 +72,7 @@ def test_it_holds_what_it_accepted_and_keeps_what_it_truly_flushed(orders: list[
                 model.read(0, 1)
             model.told({"do": "power", "on": True})
             seen[:] = durable
-            promised = False
+            pending = promised = False
         assert model.read(0, SIZE) == seen
         assert medium.content == durable
 
