@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_fixed
 
 from chaoskit.engine.run_directory import EventLog
+from chaoskit.engine.spoiling import spoils
 from chaoskit.engine.undo import UndoJournal
 from chaoskit.model.errors import HealFailed, LabGone, RecordingFailed, StepFailed
 from chaoskit.model.facts import Check, ReachQuery
@@ -244,14 +245,13 @@ class Injector:
         self._prove_the_rest()
 
     def _judgeable(self, injection: Injection, checks: Sequence[Check], *, healed: bool = True) -> list[Check]:
-        """The checks that no other fault in force can spoil: those that ask nobody whom another fault holds.
+        """The checks that no other fault in force can spoil.
 
         While a fault bites, its own nodes are asked even where another fault holds them too: what they show is at least its own.
         """
-        held = {node for other in self.in_force if other is not injection for node in other.nodes}
-        if not healed:
-            held -= set(injection.nodes)
-        return [check for check in checks if not check.nodes() & held]
+        own = () if healed else injection.nodes
+        others = [other for other in self.in_force if other is not injection]
+        return [c for c in checks if not any(spoils(other.nodes, other.steps, c, own) for other in others)]
 
     def _see_it_gone(self, injection: Injection, checks: Sequence[Check], common: dict[str, Any]) -> None:
         """HealFailed where the evidence says that it is still there."""

@@ -20,7 +20,11 @@ FITTED: dict[str, Any] = {"process": {"service": "relay"}, "service": "relay", "
 """Parameters of the faults' own examples that name what this lab has not."""
 CHANGED: dict[str, dict[str, Any]] = {name: {"volume": "disk"} for name in ("storage.errors", "storage.lying", "storage.slow")}
 """Fault -> parameters that its example lacks or that do not suit this lab."""
-WITH_A_LAB_OF_ITS_OWN: dict[str, str] = {}
+WITH_A_LAB_OF_ITS_OWN = {
+    "network.dns_failure": "a name server",
+    "network.router_failure": "a router",
+    "node.drain": "a way to drain",
+}
 """Fault -> what it needs that the relay lab has not; its own live test covers it."""
 
 
