@@ -59,12 +59,22 @@ def blocks(registry: Registry, root: Path) -> dict[str, str]:
     """Name of a block -> its text. A page that has the markers gets it."""
     return {
         "commands": command_tables(),
-        "faults": _table(
-            ("Fault", "What it does"), [(f"[`{n}`](docs/faults.md#{_anchor(n)})", _summary(k)) for n, k in _faults(registry)]
-        ),
+        "faults": families_table(registry),
         "capabilities": capability_table(registry),
         **measured.blocks(root),
     }
+
+
+def families_table(registry: Registry) -> str:
+    """The faults of each family, one row a family."""
+    families: dict[str, list[str]] = {}
+    for name, _ in _faults(registry):
+        families.setdefault(name.partition(".")[0], []).append(name)
+    rows = []
+    for family, names in families.items():
+        links = (f"[{name.partition('.')[2] or name}](docs/faults.md#{_anchor(name)})" for name in names)
+        rows.append((f"`{family}`", ", ".join(links)))
+    return _table(("Family", "Faults"), rows)
 
 
 def _faults(registry: Registry) -> Iterable[tuple[str, type[Fault]]]:
