@@ -5,12 +5,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test check install format lock docs sample bench clean
+.PHONY: help demo test chaos vm check install format lock docs sample bench clean
 
 help:
 	@echo "make demo    build a PostgreSQL cluster, cut the primary's power, measure, write a report"
 	@echo "make test    everything: check, then tests in real labs (as root: all of them)"
 	@echo "make check   format, lint, types, import contract, fast tests; no root needed"
+	@echo "make chaos   runs are killed, interrupted and run out of disk, 100 times each, with faults of all families; half an hour or more"
+	@echo "make vm      what this machine's kernel may lack (netem), in a virtual machine; as root, on Debian"
 	@echo "make bench   the benchmarks under tests/benchmarks"
 	@echo "make docs    write the generated references again"
 	@echo "make lock    resolve the dependencies again into requirements.lock"
@@ -40,6 +42,13 @@ check: install
 test: check
 	@sh tests/install_packages.sh
 	$(BIN)/pytest -m "lab or root or patroni or slow" -q
+
+chaos: install
+	CHAOSKIT_TEST_MOMENTS=100 $(BIN)/pytest tests/live/test_standing_lab.py tests/live/test_killed.py -q -s
+
+vm: install
+	@command -v qemu-system-x86_64 busybox >/dev/null || apt-get -qq install -y --no-install-recommends qemu-system-x86 busybox-static >/dev/null
+	CHAOSKIT_VM_CACHE=$(CURDIR)/.vm $(BIN)/pytest -m vm -q -s
 
 format: install
 	$(BIN)/ruff format .

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 from pyroute2.netlink.nfnetlink import nfgen_msg
@@ -110,22 +111,32 @@ def rules_for_pairs(
 
     Rules that differ in their ports only are encoded once: encoding takes longer than everything else that a cut does.
     """
-    patterns: dict[tuple[bool, bool, int], bytes] = {}
+    named = table.encode()
+    keys = [repr(rest) for rest in rests]
+    _expressions.update(zip(keys, rests, strict=True))
     for came_in, leaves in pairs:
-        for number, rest in enumerate(rests):
-            key = (came_in is None, leaves is None, number)
-            if key not in patterns:
-                ports = [*port_is(META_IIFNAME, came_in and _ANY_IN), *port_is(META_OIFNAME, leaves and _ANY_OUT)]
-                message, kind, flags = _rule(table, [*ports, *rest], NFPROTO_BRIDGE)
-                patterns[key] = encoded(message, kind, flags, 0)
-            made = patterns[key]
+        for key in keys:
+            made = _pattern(len(named), came_in is not None, leaves is not None, key).replace(_ANY_TABLE * len(named), named)
             for pattern, port in ((_ANY_IN, came_in), (_ANY_OUT, leaves)):
                 made = made if port is None else made.replace(_padded(pattern), _padded(port))
             yield made, NEWRULE, NLM_F_CREATE | NLM_F_APPEND
 
 
+_expressions: dict[str, list[Expression]] = {}
+"""What rules of this process have in common, by its own text: few, and the same again and again."""
+
+
+@lru_cache(maxsize=256)
+def _pattern(table_bytes: int, came_in: bool, leaves: bool, rest: str) -> bytes:
+    """A rule of a table whose name is so long, with stand-ins for table and ports."""
+    ports = [*port_is(META_IIFNAME, _ANY_IN if came_in else None), *port_is(META_OIFNAME, _ANY_OUT if leaves else None)]
+    message, kind, flags = _rule(_ANY_TABLE.decode() * table_bytes, [*ports, *_expressions[rest]], NFPROTO_BRIDGE)
+    return encoded(message, kind, flags, 0)
+
+
+_ANY_TABLE = b"\3"
 _ANY_IN, _ANY_OUT = "\1" * 15, "\2" * 15
-"""Stand for a port in a rule that is encoded once; no name of a port or table has such characters."""
+"""Stand for a table and ports in a rule that is encoded once; no name of either has such characters."""
 
 
 def _padded(port: str) -> bytes:
