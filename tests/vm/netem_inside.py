@@ -18,8 +18,8 @@ LAB = "in-a-vm"
 SHAPES: tuple[tuple[LinkShape, LinkQuery], ...] = tuple(
     (shape, LinkQuery.model_validate({"source": "n0", "destination": "n1", "aspect": aspect, "expected": expected, **more}))
     for shape, aspect, expected, more in (
-        (LinkShape(delay_s=0.01), "delay", 0.01, {"delay_s": 0.01, "probes": 40}),
-        (LinkShape(delay_s=0.1), "delay", 0.1, {"delay_s": 0.1, "probes": 40}),
+        (LinkShape(delay_s=0.05), "delay", 0.05, {"delay_s": 0.05, "probes": 40}),  # an emulated machine is a millisecond late
+        (LinkShape(delay_s=0.2), "delay", 0.2, {"delay_s": 0.2, "probes": 40}),
         (LinkShape(loss_percent=20), "loss", 20, {}),
         (LinkShape(loss_percent=20, burst_frames=5), "loss", 20, {"burst_frames": 5, "probes": 3000}),
         (LinkShape(duplicate_percent=10), "duplicate", 10, {}),
