@@ -14,10 +14,11 @@ from typing import Any
 from chaoskit.engine import registry
 from chaoskit.engine.measuring import read_measures
 from chaoskit.engine.run_directory import RunDirectory
-from chaoskit.engine.statistics import summary
+from chaoskit.engine.statistics import pooled_losses, summary
 from chaoskit.engine.store import read_events, read_plan
 from chaoskit.model.errors import InputError, Problem
 from chaoskit.model.history import Event
+from chaoskit.model.over_trials import Summary
 from chaoskit.model.plan import Plan
 from chaoskit.model.result import (
     ExperimentRef,
@@ -25,7 +26,6 @@ from chaoskit.model.result import (
     LabRef,
     ObjectiveOutcome,
     Result,
-    Summary,
     TrialMeasures,
     TrialResult,
     UndoSummary,
@@ -121,6 +121,7 @@ def result(
         environment=dict(environment),
         trials=trials,
         summary=summaries(trials),
+        losses=pooled_losses(trials),
         objectives=over_trials(trials),
         predicted_rto_s=plan.predicted_rto_s,
         undo=undo,
@@ -192,21 +193,33 @@ def run_verdict(
     return "unknown", _once(*reasons) or ("nothing was measured",)
 
 
-def summaries(trials: Sequence[TrialResult]) -> dict[str, Summary]:
-    """Figures over trials: `rto` (the worst fresh client of each), `rto:<client>`, `lost`, `rpo_window`, `flaps`."""
-    series: dict[str, list[Figure]] = {}
+def series(trials: Sequence[TrialResult]) -> dict[str, list[tuple[int, Figure]]]:
+    """Figures by trial: `rto` (the worst fresh client of each), `rto:<client>`, `lost`, `rpo_window`, `flaps`."""
+    found: dict[str, list[tuple[int, Figure]]] = {}
     for trial in trials:
+        named: dict[str, Figure] = {}
         fresh = [c.rto for c in trial.clients.values() if c.client_class == "fresh"]
         if fresh:
-            series.setdefault("rto", []).append(_worst(fresh))
-        for name, figures in sorted(trial.clients.items()):
-            series.setdefault(f"rto:{name}", []).append(figures.rto)
+            named["rto"] = _worst(fresh)
+        named |= {f"rto:{name}": figures.rto for name, figures in sorted(trial.clients.items())}
         if trial.rpo is not None:
-            series.setdefault("lost", []).append(trial.rpo.lost)
-            series.setdefault("rpo_window", []).append(trial.rpo.window)
+            named |= {"lost": trial.rpo.lost, "rpo_window": trial.rpo.window}
         if trial.flapping is not None:
-            series.setdefault("flaps", []).append(trial.flapping.flaps)
-    return {name: summary(figures) for name, figures in series.items()}
+            named["flaps"] = trial.flapping.flaps
+        blockers = blocking_reasons(trial)
+        for name, figure in named.items():
+            found.setdefault(name, []).append((trial.index, _blocked(figure, blockers)))
+    return found
+
+
+def _blocked(figure: Figure, blockers: tuple[str, ...]) -> Figure:
+    """A figure of a trial of which nothing may be judged counts nowhere over trials either."""
+    return figure.model_copy(update={"valid": False, "reasons": _once(*figure.reasons, *blockers)}) if blockers else figure
+
+
+def summaries(trials: Sequence[TrialResult]) -> dict[str, Summary]:
+    """Order statistics of each series."""
+    return {name: summary([f for _, f in figures], [i for i, _ in figures]) for name, figures in series(trials).items()}
 
 
 def _worst(figures: Sequence[Figure]) -> Figure:

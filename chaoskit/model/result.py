@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from chaoskit.model.over_trials import PooledLosses, Summary
 from chaoskit.model.record import Record
 
 Verdict = Literal["passed", "failed", "unknown"]
@@ -194,17 +195,6 @@ class TrialResult(TrialMeasures):
     reasons: tuple[str, ...] = ()
 
 
-class Summary(Record):
-    """A figure over trials: order statistics, no bootstrap."""
-
-    n: int
-    median: float | None
-    max: float | None
-    ci: tuple[float | None, float | None] | None = None
-    confidence: str = ""
-    censored: int = 0
-
-
 class UndoSummary(Record):
     owed: int = 0
     paid: int = 0
@@ -242,6 +232,8 @@ class Result(Record):
     environment: dict[str, Any] = {}
     trials: tuple[TrialResult, ...] = ()
     summary: dict[str, Summary] = {}
+    losses: PooledLosses | None = None
+    """The ledgers of all trials together."""
     objectives: tuple[ObjectiveOutcome, ...] = ()
     predicted_rto_s: tuple[float, float] | None = None
     undo: UndoSummary = UndoSummary()

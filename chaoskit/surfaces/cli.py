@@ -12,12 +12,13 @@ from chaoskit.surfaces.doctor import doctor
 from chaoskit.surfaces.endings import Surface
 from chaoskit.surfaces.installed import Installed
 from chaoskit.surfaces.labs import lab
+from chaoskit.surfaces.measuring import measure
 from chaoskit.surfaces.reading import plan, validate
 from chaoskit.surfaces.running import recover, report, run
 from chaoskit.surfaces.schema import schema
 from chaoskit.surfaces.starting import init
 
-COMMANDS: tuple[click.Command, ...] = (run, validate, plan, lab, report, recover, faults, clients, doctor, schema, init)
+COMMANDS: tuple[click.Command, ...] = (run, validate, plan, lab, measure, report, recover, faults, clients, doctor, schema, init)
 
 
 @click.group(cls=Surface, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

@@ -22,6 +22,7 @@ from chaoskit.model.result import Result
 from chaoskit.ports.lab import Backend
 from chaoskit.reporting.render import render
 from chaoskit.surfaces.installed import Installed, pass_installed
+from chaoskit.surfaces.over_trials import say_over_trials
 from chaoskit.surfaces.reading import BACKEND, EXPERIMENT, JSON, MAX_TARGETS, SEED, SET, planned
 from chaoskit.surfaces.showing import LiveProgress, PlainProgress, QuietProgress
 from chaoskit.surfaces.terminal import printable, say, say_json, say_table
@@ -151,6 +152,7 @@ def _say_verdict(result: Result, ended_by: ChaoskitError | None, written: tuple[
     rows = [[f"  {marks[o.met]}", " ".join(filter(None, (o.name, o.subject))), o.target, o.actual] for o in result.objectives]
     if rows:
         say_table((), rows, widths_fixed=2)
+    say_over_trials(result)
     for reason in dict.fromkeys((*result.reasons, *(r for o in result.objectives if o.met is None for r in o.reasons))):
         say(f"  because {reason}", "warn")
     if ended_by is not None:
@@ -177,7 +179,7 @@ def _stderr_is_terminal() -> bool:
 @JSON
 def report(run_directory: Path, reports: Path, as_json: bool) -> int:
     """Measure, judge and render a recorded run again. RUN is a run directory or the name of one in --reports."""
-    directory = _existing_run(run_directory, reports)
+    directory = existing_run(run_directory, reports)
     result, written = judged(directory)
     if as_json:
         say_json(result.model_dump_json(by_alias=True, indent=2))
@@ -186,7 +188,8 @@ def report(run_directory: Path, reports: Path, as_json: bool) -> int:
     return 0
 
 
-def _existing_run(path: Path, reports: Path) -> Path:
+def existing_run(path: Path, reports: Path) -> Path:
+    """A recorded run: a directory, or the name of one in `reports`. InputError with those that are there."""
     for candidate in (path, reports / path):
         if (candidate / "plan.json").is_file():
             return candidate

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import pytest
 
 from chaoskit.engine.judging import judge_run, over_trials, run_verdict
 from chaoskit.engine.measuring import MeasureClash, iso_at, measure_run, measured_trial, read_measures
-from chaoskit.engine.statistics import median_ranks, summary, tail_confidence
+from chaoskit.engine.statistics import summary
 from chaoskit.model.errors import InputError
 from chaoskit.model.plan import Plan
 from chaoskit.model.recorded import TrialRecord
@@ -164,25 +163,6 @@ def test_a_measure_writes_only_a_measures_fields(field: str) -> None:
 
 
 # -- statistics ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("n", "ranks"), [(1, None), (5, None), (6, (1, 6)), (8, (1, 7)), (10, (2, 9)), (20, (6, 15)), (30, (10, 21))]
-)
-def test_ranks_of_the_median_are_those_of_the_specification(n: int, ranks: tuple[int, int] | None) -> None:
-    assert median_ranks(n) == ranks
-
-
-@pytest.mark.parametrize("n", range(6, 40))
-def test_ranks_enclose_the_median_with_95_percent(n: int) -> None:
-    ranks = median_ranks(n)
-    assert ranks is not None
-    assert sum(math.comb(n, k) for k in range(ranks[0], ranks[1])) / 2**n >= 0.95
-
-
-def test_p95_takes_59_trials() -> None:
-    assert tail_confidence(58) < 0.95 <= tail_confidence(59)
-    assert tail_confidence(29, 0.9) >= 0.95 > tail_confidence(28, 0.9)
 
 
 def figure(point: float | None, **changes: Any) -> Figure:

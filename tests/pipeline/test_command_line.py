@@ -158,3 +158,26 @@ def test_recover_of_a_place_that_does_not_exist_is_2(command: CommandLine) -> No
     ended = command("recover", command.folder / "nowhere")
     assert ended.exit_code == 2
     assert "no such run directory" in ended.stderr
+
+
+def test_measuring_a_recorded_run_again_prints_and_leaves_the_same_bytes(command: CommandLine) -> None:
+    command.simulation.cluster = lambda: SimulatedCluster(replication_lag_s=1.0)
+    command("run", command.experiment(), "--repeat", "2")
+    before = {name: (reports(command) / name).read_bytes() for name in EVERYTHING}
+    (reports(command) / "measures.json").unlink()
+    again = command("measure", reports(command), "--json")
+    assert again.exit_code == 0, again.output
+    assert again.stdout_bytes == before["measures.json"]
+    assert {name: (reports(command) / name).read_bytes() for name in EVERYTHING} == before
+    shown = command("measure", reports(command).name).stdout
+    assert "trial 1" in shown
+    assert "rto" in shown
+    recorded = json.loads(before["result.json"])
+    assert recorded["trials"][0]["clients"]["orders"]["rto"]["text"] in shown
+
+
+def test_a_run_of_several_trials_says_what_holds_over_them(command: CommandLine) -> None:
+    ended = command("run", command.experiment(), "--repeat", "6")
+    assert "over 6 trials" in ended.stdout
+    assert "ranks 1 and 6 of 6" in ended.stdout
+    assert "acknowledged writes was lost in 6 trials" in ended.stdout

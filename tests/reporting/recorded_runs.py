@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from chaoskit.model.history import SAMPLES_DDL
+from chaoskit.model.over_trials import Summary
 from chaoskit.model.result import (
     ClientFigures,
     ExperimentRef,
@@ -29,7 +30,6 @@ from chaoskit.model.result import (
     Phase,
     Result,
     RoleInterval,
-    Summary,
     TrialResult,
     UndoSummary,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
-from chaoskit.model.result import Summary
+from chaoskit.model.over_trials import Summary
 from chaoskit.reporting.charts.dots import DotRow, Dots, dots
 from chaoskit.reporting.narrative import figure_text, rto_limit, words
 from chaoskit.reporting.text import code, markdown, number, table
@@ -86,6 +86,7 @@ class TrialsSection:
             for name, s in view.result.summary.items()
         ]
         parts += [table(["Figure", "n", "Median", "Worst", "Interval of the median", "Censored"], sums)] if sums else []
+        parts += [markdown(view.result.losses.text)] if view.result.losses else []
         return "\n\n".join(parts)
 
 
