@@ -14,12 +14,12 @@ from chaoskit.engine.explaining import problems_of, written_names
 from chaoskit.engine.registry import Registry
 from chaoskit.engine.rendering import client_nodes
 from chaoskit.engine.spelling import nearest, unknown
-from chaoskit.linux.process_match import ProcessMatch
 from chaoskit.model.errors import Problem
 from chaoskit.model.experiment import Action, ClientSpec, Experiment, Selector
 from chaoskit.model.lab import EndpointSpec, LabSpec
 from chaoskit.ports.client import Intended, objections
 from chaoskit.ports.fault import Fault
+from chaoskit.ports.process_match import ProcessMatch
 
 FRESH_DEADLINE_LIMIT_S = 1.0
 """The kernel first retries a lost SYN after 1 s: a longer deadline turns an outage into one slow success."""

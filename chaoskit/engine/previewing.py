@@ -13,7 +13,6 @@ from chaoskit.engine.checking import candidate_nodes
 from chaoskit.engine.expanding import Injectable
 from chaoskit.engine.loading import Loaded
 from chaoskit.engine.scene import chosen_nodes, groups_of
-from chaoskit.linux.process_match import ProcessMatch
 from chaoskit.model.errors import StepFailed
 from chaoskit.model.experiment import Selector
 from chaoskit.model.facts import ProcessInfo, Query, Reading
@@ -21,6 +20,7 @@ from chaoskit.model.files import FileState
 from chaoskit.model.lab import DrainPlan, LabPlan, NodePlan
 from chaoskit.model.steps import Step
 from chaoskit.ports.fault import Fault
+from chaoskit.ports.process_match import ProcessMatch
 
 _USUAL: Mapping[str, Reading] = {
     "node_state": Reading(value="up"),

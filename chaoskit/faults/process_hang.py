@@ -3,12 +3,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from chaoskit.linux.process_match import ProcessMatch
 from chaoskit.model.capability import PROCESS_SIGNAL, Need
 from chaoskit.model.errors import StepFailed
 from chaoskit.model.facts import Check, ProcessStateQuery
 from chaoskit.model.steps import ProcessRef, Signal, Step
 from chaoskit.ports.fault import Facts, Fault, Scene
+from chaoskit.ports.process_match import ProcessMatch
 
 
 class ProcessHang(Fault):

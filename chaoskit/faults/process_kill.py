@@ -5,12 +5,12 @@ from typing import ClassVar
 
 from pydantic import field_validator
 
-from chaoskit.linux.process_match import ProcessMatch
 from chaoskit.model.capability import PROCESS_SIGNAL, Need
 from chaoskit.model.facts import Check, ProcessStateQuery, ServiceQuery
 from chaoskit.model.steps import ProcessRef, Signal, StartService, Step
 from chaoskit.model.steps.nodes import ending_signal
 from chaoskit.ports.fault import Facts, Fault, Scene
+from chaoskit.ports.process_match import ProcessMatch
 
 
 class ProcessKill(Fault):

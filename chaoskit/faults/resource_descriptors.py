@@ -5,13 +5,13 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from chaoskit.linux.process_match import ProcessMatch
 from chaoskit.model.capability import PROCESS_SIGNAL, Need
 from chaoskit.model.errors import StepFailed
 from chaoskit.model.facts import Check, LimitQuery, RoomQuery
 from chaoskit.model.steps import SetLimit, StartService, Step
 from chaoskit.model.steps.resources import UNLIMITED, limit_words
 from chaoskit.ports.fault import Facts, Fault, ProcessLimit, Scene, services_running
+from chaoskit.ports.process_match import ProcessMatch
 
 
 class ResourceDescriptors(Fault):

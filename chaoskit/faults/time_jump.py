@@ -1,19 +1,15 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 from pydantic import field_validator
 
-from chaoskit.linux.process_match import ProcessMatch, with_true_clocks
-from chaoskit.model.capability import PROCESS_CLOCK, Need
-from chaoskit.model.facts import Check, ClockQuery
-from chaoskit.model.steps import MOST_OFFSET_S, ShiftClock, Step
+from chaoskit.model.steps import MOST_OFFSET_S
 from chaoskit.model.units import Offset
-from chaoskit.ports.fault import Facts, Fault, Scene
+from chaoskit.ports.clock_fault import ClockFault, Falsehood
 
 
-class TimeJump(Fault):
+class TimeJump(ClockFault):
     """Step the wall clock of processes forwards or backwards, at once. Monotonic clocks stay true, as in a real step.
 
     Reached: all threads of the processes, and children forked afterwards, in every call of clock_gettime, gettimeofday and time
@@ -35,7 +31,6 @@ class TimeJump(Fault):
         "for": "30s",
     }
 
-    process: ProcessMatch
     by: Offset
     """How far, with a sign: +1h, -30s. At most 30 years."""
 
@@ -46,31 +41,5 @@ class TimeJump(Fault):
             raise ValueError("at least 1ms and at most 30 years (10957d), forwards or backwards")
         return by
 
-    def needs(self) -> tuple[Need, ...]:
-        return (Need(capability=PROCESS_CLOCK, why="to rewrite the clock functions in the memory of processes"),)
-
-    def claims(self, nodes: Sequence[str]) -> tuple[str, ...]:
-        return tuple(f"clock:{node}:{self.process}" for node in nodes)
-
-    def prepare(self, scene: Scene, nodes: Sequence[str], tag: str) -> Facts:
-        facts = super().prepare(scene, nodes, tag)
-        return facts.model_copy(update={"processes": with_true_clocks(self.process, nodes, tag, scene.read)})
-
-    def inject(self, facts: Facts) -> tuple[Step, ...]:
-        return tuple(
-            ShiftClock(node=n, tag=facts.tag, processes=facts.processes[n], offset_s=float(self.by)) for n in facts.nodes
-        )
-
-    def heal(self, facts: Facts) -> tuple[Step, ...]:
-        return tuple(ShiftClock(node=n, tag=facts.tag, processes=facts.processes[n]) for n in facts.nodes)
-
-    def effect(self, facts: Facts) -> tuple[Check, ...]:
-        return tuple(
-            Check(
-                query=ClockQuery(node=n, tag=facts.tag, processes=facts.processes[n], offset_s=float(self.by)),
-                in_force=("as_asked",),
-                healed=("true", "gone"),
-                means=f"the wall clock of {self.process} on {n} is {self.by} off",
-            )
-            for n in facts.nodes
-        )
+    def falsehood(self) -> Falsehood:
+        return Falsehood(offset_s=float(self.by), words=f"is {self.by} off")

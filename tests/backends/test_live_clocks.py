@@ -21,7 +21,6 @@ from chaoskit.engine.injecting import seen_within
 from chaoskit.engine.scene import LiveScene
 from chaoskit.faults.time_jump import TimeJump
 from chaoskit.faults.time_skew import TimeSkew
-from chaoskit.linux.process_match import ProcessMatch
 from chaoskit.model.capability import PROCESS_CLOCK, Survey
 from chaoskit.model.errors import StepFailed
 from chaoskit.model.facts import ClockQuery, ProcessesQuery, ProcessInfo, ServiceQuery
@@ -40,6 +39,7 @@ from chaoskit.model.steps import (
 )
 from chaoskit.model.units import Drift, Offset
 from chaoskit.ports.fault import Facts, Fault
+from chaoskit.ports.process_match import ProcessMatch
 
 from . import plans
 

@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from chaoskit.engine.registry import unknown_name
-from chaoskit.linux.process_match import ProcessMatch
 from chaoskit.model.capability import NETWORK_CUT, NODE_POWER, VOLUME_LOSE_UNSYNCED, Capability, Need, Survey
 from chaoskit.model.errors import InputError
 from chaoskit.model.experiment import Selector
@@ -19,6 +18,7 @@ from chaoskit.model.record import Record
 from chaoskit.model.steps import CutLinks, JoinLinks, Link, PowerOff, PowerOn, Signal, Step
 from chaoskit.model.units import Bound, Duration
 from chaoskit.ports.fault import Facts, Fault, Scene
+from chaoskit.ports.process_match import ProcessMatch
 
 LAB = """\
 name: pair

@@ -15,7 +15,7 @@ from chaoskit.backends.namespace.department import Department, Handler, Json
 from chaoskit.backends.namespace.node import Node
 from chaoskit.backends.namespace.services import Supervisor
 from chaoskit.backends.namespace.wire import Refused
-from chaoskit.linux import choosing
+from chaoskit.model import choosing
 
 _TOLD = 100
 """So many kills are told about as events; all are counted."""

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from chaoskit.linux.choosing import chosen
-from chaoskit.linux.process_match import ProcessMatch
+from chaoskit.model.choosing import chosen
 from chaoskit.model.facts import ProcessInfo
+from chaoskit.ports.process_match import ProcessMatch
 
 
 def process(pid: int, name: str, **changes: Any) -> ProcessInfo:

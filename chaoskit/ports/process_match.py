@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from chaoskit.linux import choosing
+from chaoskit.model import choosing
 from chaoskit.model.errors import StepFailed
-from chaoskit.model.facts import ClockQuery, PidFileQuery, ProcessesQuery, ProcessInfo, Query, Reading
-from chaoskit.model.steps import ProcessRef
+from chaoskit.model.facts import PidFileQuery, ProcessesQuery, ProcessInfo, Query, Reading
 from chaoskit.model.steps.matching import ProcessCriteria
 
 
@@ -39,16 +38,3 @@ class ProcessMatch(ProcessCriteria):
         known = {(p.pid, p.start_ticks): p for p in processes}
         found = choosing.chosen(self.model_dump(), [dict(p) for p in processes], pid_in_file)
         return tuple(known[info["pid"], info["start_ticks"]] for info in found)
-
-
-def with_true_clocks(
-    match: ProcessMatch, nodes: Sequence[str], tag: str, read: Callable[[Query], Reading]
-) -> dict[str, tuple[ProcessRef, ...]]:
-    """Node -> the processes that match. StepFailed where there is none, or the clock of one cannot be told or is false."""
-    found: dict[str, tuple[ProcessRef, ...]] = {}
-    for node in nodes:
-        found[node] = tuple(p.ref for p in match.found(node, read))
-        state = read(ClockQuery(node=node, tag=tag, processes=found[node])).value
-        if state != "true":
-            raise StepFailed(f"the wall clock of {match} on {node} is {state!r} already, so a heal could not put it back")
-    return found
