@@ -8,9 +8,9 @@ from pydantic import Field
 from chaoskit.model.capability import PROCESS_SIGNAL, Need
 from chaoskit.model.errors import StepFailed
 from chaoskit.model.facts import Check, LimitQuery, RoomQuery
-from chaoskit.model.steps import SetLimit, StartService, Step
+from chaoskit.model.steps import SetLimit, Step
 from chaoskit.model.steps.resources import UNLIMITED, limit_words
-from chaoskit.ports.fault import Facts, Fault, ProcessLimit, Scene, services_running
+from chaoskit.ports.fault import Facts, Fault, ProcessLimit, Scene, services_running, services_started
 from chaoskit.ports.process_match import ProcessMatch
 
 
@@ -78,7 +78,7 @@ class ResourceDescriptors(Fault):
             for node in facts.nodes
             for limit in facts.limits[node]
         )
-        return raised + tuple(StartService(node=n, service=s) for n in facts.nodes for s in facts.services.get(n, ()))
+        return raised + services_started(facts)
 
     def effect(self, facts: Facts) -> tuple[Check, ...]:
         return tuple(

@@ -7,10 +7,10 @@ from pydantic import model_validator
 
 from chaoskit.model.capability import QUOTA_MEMORY, RESOURCE_LOAD, Need
 from chaoskit.model.facts import Check, LoadQuery
-from chaoskit.model.steps import Cease, StartLoad, StartService, Step
+from chaoskit.model.steps import Cease, StartLoad, Step
 from chaoskit.model.units import Size
 from chaoskit.ports import quota
-from chaoskit.ports.fault import Facts, Fault, Scene, services_running
+from chaoskit.ports.fault import Facts, Fault, Scene, services_running, services_started
 
 _PAGE_BYTES = 4096
 
@@ -91,8 +91,7 @@ class ResourceMemory(Fault):
 
     def heal(self, facts: Facts) -> tuple[Step, ...]:
         ceased = (Cease(tag=facts.tag),) if self._loads else ()
-        started = tuple(StartService(node=n, service=s) for n in facts.nodes for s in facts.services.get(n, ()))
-        return ceased + quota.given_back(facts, "memory") + started
+        return ceased + quota.given_back(facts, "memory") + services_started(facts)
 
     def effect(self, facts: Facts) -> tuple[Check, ...]:
         limited = quota.felt(facts, "memory", "a process on {node} that takes more is killed; bytes it got")

@@ -12,7 +12,7 @@ from chaoskit.model.facts import Check, Connection, ProcessesQuery, Query, Readi
 from chaoskit.model.files import FileState
 from chaoskit.model.lab import DrainPlan, LabSpec
 from chaoskit.model.record import Record
-from chaoskit.model.steps import Link, ProcessRef, Step
+from chaoskit.model.steps import Link, ProcessRef, StartService, Step
 
 
 class Scene(Protocol):
@@ -151,3 +151,8 @@ class Fault(Record, ABC):
 def services_running(node: str, read: Callable[[Query], Reading]) -> tuple[str, ...]:
     """The lab's services that run on a node, by name: what a heal must leave running."""
     return tuple(sorted({p.service for p in read(ProcessesQuery(node=node)).processes if p.service is not None}))
+
+
+def services_started(facts: Facts) -> tuple[StartService, ...]:
+    """Heal: start the services of the facts that do not run."""
+    return tuple(StartService(node=n, service=s) for n in facts.nodes for s in facts.services.get(n, ()))

@@ -10,8 +10,8 @@ from chaoskit.model.capability import VOLUME_FAIL, VOLUME_PROGRAM, Need
 from chaoskit.model.errors import StepFailed
 from chaoskit.model.facts import Check, VolumeQuery
 from chaoskit.model.lab import LabSpec
-from chaoskit.model.steps import FailVolume, RestoreVolume, StartService, Step
-from chaoskit.ports.fault import Facts, Fault, Scene, services_running
+from chaoskit.model.steps import FailVolume, RestoreVolume, Step
+from chaoskit.ports.fault import Facts, Fault, Scene, services_running, services_started
 
 
 class VolumeFault(Fault):
@@ -67,8 +67,7 @@ class VolumeFault(Fault):
 
     def heal(self, facts: Facts) -> tuple[Step, ...]:
         restored = tuple(RestoreVolume(node=node, volume=self.volume) for node in facts.nodes)
-        started = tuple(StartService(node=n, service=s) for n in facts.nodes for s in facts.services.get(n, ()))
-        return restored + started
+        return restored + services_started(facts)
 
     def effect(self, facts: Facts) -> tuple[Check, ...]:
         return tuple(check for node in facts.nodes for check in self._evidence(node))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shlex
 import signal as signals
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from chaoskit.model import capability
 from chaoskit.model.steps.record import ProcessRef, StepRecord
@@ -22,6 +22,9 @@ def ending_signal(name: str) -> str:
     if plain in _PASSES:
         raise ValueError(f"{plain} ends no process; to stop one, use process.hang")
     return plain
+
+
+EndingSignal = Annotated[str, AfterValidator(ending_signal)]
 
 
 class Exec(StepRecord):
