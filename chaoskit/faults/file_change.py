@@ -11,12 +11,12 @@ from chaoskit.model.errors import StepFailed
 from chaoskit.model.facts import FileQuery
 from chaoskit.model.files import FileState
 from chaoskit.ports.fault import Scene
-from chaoskit.ports.file_fault import FileFault
+from chaoskit.ports.file_fault import FileChangeFault
 
 _LEAST_GARBAGE_BYTES = 64
 
 
-class FileChange(FileFault):
+class FileChange(FileChangeFault):
     """Change a file of a node: a wrong value, a lost line, garbage, a truncated file, a wrong owner or mode.
 
     The file is replaced in one act, so nobody reads half of a change. A symbolic link is followed: its target is changed, the

@@ -11,10 +11,10 @@ from chaoskit.model.facts import FileQuery
 from chaoskit.model.files import MOST_BYTES, FileState, HostFile
 from chaoskit.model.lab import LabSpec
 from chaoskit.ports.fault import Scene
-from chaoskit.ports.file_fault import FileFault
+from chaoskit.ports.file_fault import FileChangeFault
 
 
-class FileReplace(FileFault):
+class FileReplace(FileChangeFault):
     """Replace the content of a file of a node by another file's: the wrong version of a configuration, a script or a library.
 
     The content is written in the experiment, comes from a file beside it, or from a node of the lab. Owner, mode and extended
