@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from chaoskit.model.capability import NETWORK_CUT, Need
 from chaoskit.model.facts import Check
-from chaoskit.model.steps import CutLinks, JoinLinks, Link, Step
+from chaoskit.model.steps import CutLinks, JoinLinks, Step
 from chaoskit.ports.fault import Facts, Fault
+from chaoskit.ports.links import Direction, directed
 
 
 class NetworkIsolate(Fault):
@@ -16,7 +17,7 @@ class NetworkIsolate(Fault):
     OUTAGE = "a failed network card or cable, a switch port that dies, a firewall rule that blocks one host"
     EXAMPLE: ClassVar = {"inject": "network.isolate", "target": {"role": "primary"}, "at": "10s", "for": "30s"}
 
-    direction: Literal["both", "in", "out"] = "both"
+    direction: Direction = "both"
     """`in`: the node hears nobody but still sends; `out`: the node hears everyone but nobody hears it."""
     network: str | None = None
     """One network of the lab; all of them when left out."""
@@ -28,15 +29,7 @@ class NetworkIsolate(Fault):
         return tuple(f"links:{node}" for node in nodes)
 
     def inject(self, facts: Facts) -> tuple[Step, ...]:
-        pairs: set[tuple[str, str]] = set()
-        for node in facts.nodes:
-            for peer in facts.shared.get(node, ()):
-                if self.direction != "in":
-                    pairs.add((node, peer))
-                if self.direction != "out":
-                    pairs.add((peer, node))
-        links = tuple(Link(source=a, destination=b) for a, b in sorted(pairs))
-        return (CutLinks(tag=facts.tag, links=links, network=self.network),)
+        return (CutLinks(tag=facts.tag, links=directed(facts.shared, self.direction), network=self.network),)
 
     def heal(self, facts: Facts) -> tuple[Step, ...]:
         return (JoinLinks(tag=facts.tag),)

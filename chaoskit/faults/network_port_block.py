@@ -9,8 +9,9 @@ from chaoskit.model.capability import NETWORK_PORTS, NETWORK_REJECT, Need
 from chaoskit.model.errors import StepFailed
 from chaoskit.model.experiment import Selector
 from chaoskit.model.facts import Check, DroppedQuery, ReachQuery
-from chaoskit.model.steps import BlockPorts, Cease, JoinLinks, Link, Step
+from chaoskit.model.steps import BlockPorts, Cease, JoinLinks, Step
 from chaoskit.ports.fault import Facts, Fault, Scene
+from chaoskit.ports.links import Direction, directed, with_peers
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -40,7 +41,7 @@ class NetworkPortBlock(Fault):
     action: Literal["drop", "reject"] = "drop"
     """`drop`: whoever connects waits until its own timeout; `reject`: it is refused at once. For `reject` something must listen
     on each port, because otherwise nobody could tell."""
-    direction: Literal["in", "out", "both"] = "in"
+    direction: Direction = "in"
     """`in`: the target's own ports, for the others; `out`: the others' ports, for the target."""
     peers: Selector | None = None
     """Only between the target and these nodes; everybody when left out."""
@@ -57,11 +58,7 @@ class NetworkPortBlock(Fault):
         return tuple(f"links:{node}" for node in nodes)
 
     def prepare(self, scene: Scene, nodes: Sequence[str], tag: str) -> Facts:
-        facts = super().prepare(scene, nodes, tag)
-        if self.peers is not None:
-            peers = scene.resolve(self.peers)
-            shared = {node: tuple(p for p in facts.shared.get(node, ()) if p in peers) for node in nodes}
-            facts = facts.model_copy(update={"shared": shared})
+        facts = with_peers(super().prepare(scene, nodes, tag), scene, self.peers)
         if self.action == "reject":
             for probe in self._probes(facts):
                 seen = scene.read(probe).value
@@ -72,20 +69,10 @@ class NetworkPortBlock(Fault):
                     )
         return facts
 
-    def _links(self, facts: Facts) -> tuple[Link, ...]:
-        pairs: set[tuple[str, str]] = set()
-        for node in facts.nodes:
-            for peer in facts.shared.get(node, ()):
-                if self.direction != "out":
-                    pairs.add((peer, node))
-                if self.direction != "in":
-                    pairs.add((node, peer))
-        return tuple(Link(source=a, destination=b) for a, b in sorted(pairs))
-
     def _probes(self, facts: Facts) -> list[ReachQuery]:
         return [
             ReachQuery(source=link.source, destination=link.destination, network=self.network, tcp_port=port)
-            for link in self._links(facts)
+            for link in directed(facts.shared, self.direction)
             for port in self.ports
         ]
 
@@ -93,7 +80,7 @@ class NetworkPortBlock(Fault):
         return (
             BlockPorts(
                 tag=facts.tag,
-                links=self._links(facts),
+                links=directed(facts.shared, self.direction),
                 tcp=self.ports,
                 udp=self.udp_ports,
                 reject=self.action == "reject",

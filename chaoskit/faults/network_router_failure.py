@@ -8,6 +8,7 @@ from chaoskit.model.errors import StepFailed
 from chaoskit.model.facts import Check, ForwardingQuery, ReachQuery
 from chaoskit.model.steps import CutLinks, JoinLinks, Link, SetForwarding, Step
 from chaoskit.ports.fault import Facts, Fault, Scene
+from chaoskit.ports.links import directed
 
 
 class NetworkRouterFailure(Fault):
@@ -78,9 +79,7 @@ class NetworkRouterFailure(Fault):
     def inject(self, facts: Facts) -> tuple[Step, ...]:
         if self.how == "stops_forwarding":
             return tuple(SetForwarding(node=node, network=self.network, on=False) for node in facts.nodes)
-        pairs = {(a, b) for router, near in facts.shared.items() for peer in near for a, b in ((router, peer), (peer, router))}
-        links = tuple(Link(source=a, destination=b) for a, b in sorted(pairs))
-        return (CutLinks(tag=facts.tag, links=links, network=self.network),)
+        return (CutLinks(tag=facts.tag, links=directed(facts.shared), network=self.network),)
 
     def heal(self, facts: Facts) -> tuple[Step, ...]:
         if self.how == "stops_forwarding":

@@ -5,8 +5,9 @@ from typing import ClassVar
 
 from chaoskit.model.capability import NETWORK_CUT, NODE_FREEZE, Need
 from chaoskit.model.facts import Check, NodeStateQuery
-from chaoskit.model.steps import CutLinks, Freeze, JoinLinks, Link, Step, Thaw
+from chaoskit.model.steps import CutLinks, Freeze, JoinLinks, Step, Thaw
 from chaoskit.ports.fault import Facts, Fault
+from chaoskit.ports.links import directed
 
 
 class NodeHang(Fault):
@@ -26,9 +27,7 @@ class NodeHang(Fault):
         return tuple(f"node:{node}" for node in nodes)
 
     def inject(self, facts: Facts) -> tuple[Step, ...]:
-        both_ways = {pair for node in facts.nodes for peer in facts.shared.get(node, ()) for pair in ((node, peer), (peer, node))}
-        links = tuple(Link(source=a, destination=b) for a, b in sorted(both_ways))
-        return (CutLinks(tag=facts.tag, links=links), *(Freeze(node=node) for node in facts.nodes))
+        return (CutLinks(tag=facts.tag, links=directed(facts.shared)), *(Freeze(node=node) for node in facts.nodes))
 
     def heal(self, facts: Facts) -> tuple[Step, ...]:
         return (JoinLinks(tag=facts.tag), *(Thaw(node=node) for node in facts.nodes))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Literal
 
 from chaoskit.model.capability import NETWORK_SHAPE, Need
 from chaoskit.model.errors import StepFailed
@@ -13,6 +12,7 @@ from chaoskit.model.facts import Check, LinkQuery
 from chaoskit.model.record import Record
 from chaoskit.model.steps import JoinLinks, Link, LinkShape, ShapeLinks, Step
 from chaoskit.ports.fault import Facts, Fault, Scene
+from chaoskit.ports.links import Direction, directed, with_peers
 
 
 class Dose(Record):
@@ -25,7 +25,7 @@ class Dose(Record):
 class LinkFault(Fault):
     """A fault that gives the target's links another quality. A subclass says which, and what is to be felt of it."""
 
-    direction: Literal["both", "in", "out"] = "both"
+    direction: Direction = "both"
     """`in`: frames to the target; `out`: frames from it; `both`: each way, so that a question and its answer are both hit."""
     peers: Selector | None = None
     """Only between the target and these nodes; everybody when left out."""
@@ -48,23 +48,14 @@ class LinkFault(Fault):
         return tuple(f"shape:{node}" for node in nodes)
 
     def prepare(self, scene: Scene, nodes: Sequence[str], tag: str) -> Facts:
-        facts = super().prepare(scene, nodes, tag)
-        if self.peers is not None:
-            peers = scene.resolve(self.peers)
-            shared = {node: tuple(p for p in facts.shared.get(node, ()) if p in peers) for node in nodes}
-            facts = facts.model_copy(update={"shared": shared})
+        facts = with_peers(super().prepare(scene, nodes, tag), scene, self.peers)
         if not self.links(facts):
             raise StepFailed(f"{', '.join(nodes)}: no link to any of the peers")
         return facts
 
     def links(self, facts: Facts) -> tuple[Link, ...]:
         """The directed links it shapes."""
-        directed: set[tuple[str, str]] = set()
-        for node in facts.nodes:
-            for peer in facts.shared.get(node, ()):
-                directed |= {(node, peer)} if self.direction != "in" else set()
-                directed |= {(peer, node)} if self.direction != "out" else set()
-        return tuple(Link(source=a, destination=b) for a, b in sorted(directed))
+        return directed(facts.shared, self.direction)
 
     def inject(self, facts: Facts) -> tuple[Step, ...]:
         return (ShapeLinks(tag=facts.tag, links=self.links(facts), network=self.network, shape=self.shape()),)
