@@ -1,6 +1,7 @@
 """A probe process: the attempts of one client, in a process of its own. `python -m chaoskit.clients.probe CONFIG.json`.
 
-Standard input: `drain`, `read_back`, `stop` (or its end), a line each. Standard output: a ClientStatus each half second.
+Standard input: `rejoined NODE ...`, `drain`, `read_back`, `stop` (or its end), a line each. Standard output: a ClientStatus each
+half second.
 Exit codes: 0 done, 2 the configuration is wrong, 3 the service could not be opened or the samples could not be recorded.
 """
 
@@ -25,7 +26,7 @@ from chaoskit.agents.timers import accurate_event_loop
 from chaoskit.clients.bounded import error_of
 from chaoskit.clients.catalogue import open_client
 from chaoskit.clients.failures import describe
-from chaoskit.clients.readback import read_back
+from chaoskit.clients.readback import Returns, read_back
 from chaoskit.clients.sending import Sender
 from chaoskit.clients.tally import Tally
 from chaoskit.model.errors import InputError, RecordingFailed
@@ -61,6 +62,7 @@ class Probe:
         self._failed = False
         self._spool = Spool(Path(config.spool), self._recording_failed)
         self._hiccups = HiccupWatch(config.interval_ns // 2, self._record_stall)
+        self._returns = Returns(config, client, self._spool)
         self._sender = Sender(config, client, self._spool, self._hiccups, self._tally)
 
     async def run(self) -> int:
@@ -106,16 +108,20 @@ class Probe:
         if command == "drain":
             await self._drain()
             self._phase = "drained"
+        elif command.startswith("rejoined "):
+            if self._config.operation in self._client.LEDGER:
+                self._returns.watch(command.split()[1:])
         elif command == "read_back":
             await self._drain()
             self._phase = "reading_back"
             self._report()
             if self._config.operation in self._client.LEDGER:
+                await self._returns.end()
                 unread = await self._unless_stopped(read_back(self._config, self._client, self._spool))
                 self._error = "; ".join(unread)
             self._phase = "done"
         else:
-            self._error = f"unknown command {command!r}; use drain, read_back or stop"
+            self._error = f"unknown command {command!r}; use rejoined, drain, read_back or stop"
             log_line(self._error)
         self._report()
 
@@ -142,6 +148,7 @@ class Probe:
 
     async def _finish(self) -> None:
         await self._drain()
+        await self._returns.end()
         error = await error_of(self._client.close(), _CLOSE_WITHIN_S)
         if error is not None:
             log_line(f"while closing: {describe(error)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 from chaoskit.agents.spool import Spool
@@ -12,11 +12,15 @@ from chaoskit.clients.bounded import result_or_error
 from chaoskit.clients.failures import describe
 from chaoskit.ports.client import ClientConfig, ClientType, Tokens
 
-STABLE_FOR_S = 1.0
+STABLE_FOR_AT_MOST_S = 10.0
+"""Two reads S apart must agree, but a client that sends once a minute is not waited for that long."""
 FINAL_WITHIN_S = 30.0
+REJOINED_WITHIN_S = 20.0
 DUMP_WITHIN_S = 10.0
 _ONE_READ_S = 10.0
 _RETRY_AFTER_S = 0.5
+_ASK_RETURNED_EVERY_S = 0.1
+_ASK_RETURNED_FOR_S = 1.0
 
 Read = Callable[[], Coroutine[Any, Any, Tokens]]
 
@@ -26,7 +30,8 @@ async def read_back(config: ClientConfig, client: ClientType, spool: Spool) -> l
 
     Takes at most FINAL_WITHIN_S + DUMP_WITHIN_S and two reads more.
     """
-    final = await final_tokens(client.read_back)
+    stable_for_s = min(config.window_ns / 1e9, STABLE_FOR_AT_MOST_S)
+    final = await final_tokens(client.read_back, stable_for_s=stable_for_s)
     _record(config, spool, "final", final)
     dumps = await asyncio.gather(*(_dump(client, node, address, final) for node, address in config.behind or config.hosts))
     for dump in dumps:
@@ -36,7 +41,7 @@ async def read_back(config: ClientConfig, client: ClientType, spool: Spool) -> l
 
 
 async def final_tokens(
-    read: Read, *, stable_for_s: float = STABLE_FOR_S, within_s: float = FINAL_WITHIN_S, one_read_s: float = _ONE_READ_S
+    read: Read, *, stable_for_s: float, within_s: float = FINAL_WITHIN_S, one_read_s: float = _ONE_READ_S
 ) -> Tokens:
     """The first of two identical strong reads at least `stable_for_s` apart; not ok where none came `within_s`."""
     began = time.monotonic()
@@ -55,6 +60,41 @@ async def final_tokens(
             return tokens
         await asyncio.sleep(_RETRY_AFTER_S)
     return Tokens(ok=False, node="", detail=f"no two identical reads {stable_for_s:g} s apart within {within_s:g} s: {problem}")
+
+
+class Returns:
+    """Reads a node's own content as soon as it can be asked again after a fault, before the cluster rewinds or resyncs it."""
+
+    def __init__(self, config: ClientConfig, client: ClientType, spool: Spool) -> None:
+        self._config, self._client, self._spool = config, client, spool
+        self._addresses = dict(config.behind or config.hosts)
+        self._watching: dict[str, asyncio.Task[None]] = {}
+
+    def watch(self, nodes: Iterable[str]) -> None:
+        """From now on, until each was read once; a node that is none of this client's is left out."""
+        for node in nodes:
+            if node in self._addresses:
+                if node in self._watching:
+                    self._watching[node].cancel()
+                self._watching[node] = asyncio.ensure_future(self._read(node, self._addresses[node]))
+
+    async def end(self) -> None:
+        """Wait for none any longer; what was not read is recorded as such."""
+        for task in self._watching.values():
+            task.cancel()
+        await asyncio.gather(*self._watching.values(), return_exceptions=True)
+        self._watching.clear()
+
+    async def _read(self, node: str, address: str) -> None:
+        found = Tokens(ok=False, node=node, detail="it was not asked")
+        began = time.monotonic()
+        try:
+            while not found.ok and time.monotonic() - began < REJOINED_WITHIN_S:
+                found = await _bounded(lambda: self._client.dump(node, address), _ASK_RETURNED_FOR_S, node)
+                if not found.ok:
+                    await asyncio.sleep(_ASK_RETURNED_EVERY_S)
+        finally:
+            _record(self._config, self._spool, "rejoined", found.model_copy(update={"node": node}))
 
 
 async def _dump(client: ClientType, node: str, address: str, final: Tokens) -> Tokens:

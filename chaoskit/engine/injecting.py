@@ -134,6 +134,8 @@ class Injector:
         self._events = events
         self._clock = clock
         self.in_force: list[Injection] = []
+        self.on_healed: Callable[[tuple[str, ...]], None] = lambda nodes: None
+        """Called with its nodes as soon as the steps of a heal are done."""
         self._turn = 0
         self._unproven: list[tuple[Injection, list[Check]]] = []
         """Healed, but part of the proof has to wait until another fault is over."""
@@ -222,6 +224,7 @@ class Injector:
         try:
             began_ns, ended_ns = self._perform_stubbornly(injection.debt.heal)
             self._events.add("fault.healed", **common, began_ns=began_ns, ended_ns=ended_ns)
+            self.on_healed(injection.nodes)
             self._see_it_gone(injection, self._judgeable(injection, injection.debt.checks), common)
         except LabGone as error:
             reason = f"its lab is gone: {error}"

@@ -130,6 +130,7 @@ class Trial:
         c, plan, experiment = self._c, self._plan, self._plan.experiment
         watch = self._watch = Observation(plan, lab, c.run, c.run_id, c.events, c.clock, self._trial.index)
         self._injector = Injector(lab, c.backend.name, c.run_id, self._trial.index, c.journal, c.events, c.clock)
+        self._injector.on_healed = self._read_what_came_back
         self._aborts = AbortConditions(experiment.abort_when, lab, c.run.path, c.clock)
         began_ns = c.clock.monotonic_ns()
         ready = plan.lab_plan.ready
@@ -209,6 +210,11 @@ class Trial:
             tick=self._tick,
         )
         Method(context, self._trial.actions, self._zero_ns or 0).run()
+
+    def _read_what_came_back(self, nodes: tuple[str, ...]) -> None:
+        """Let ledgers read a node before the cluster rewinds it, or what it alone had is gone unseen."""
+        if self._phase == "method":
+            self._observation().tell_clients(f"rejoined {' '.join(nodes)}")
 
     def _recover_and_read_back(self) -> None:
         c, watch, recovery_s = self._c, self._observation(), float(self._plan.experiment.recovery)

@@ -48,6 +48,8 @@ class Ledger:
     """Node -> its last good dump."""
     failed_dumps: tuple[ReadBack, ...]
     """Dumps of nodes that could never be read."""
+    rejoined: tuple[ReadBack, ...]
+    """Reads of nodes as soon as their fault was healed, by node; the good one where there is one."""
     found: frozenset[str]
     """Tokens of the final read; empty where there is none."""
 
@@ -91,8 +93,18 @@ def _ledger(trial: TrialRecord, samples: ClientSamples) -> Ledger:
         why_no_final=(finals[-1].detail or "it failed") if finals else "none was made",
         dumps=dumps,
         failed_dumps=tuple(failed[n] for n in sorted(failed)),
+        rejoined=_rejoined(reads),
         found=frozenset(token for token, count in good[-1].copies.items() if count > 0) if good else frozenset(),
     )
+
+
+def _rejoined(reads: Sequence[ReadBack]) -> tuple[ReadBack, ...]:
+    """The last read of each node made when it came back: after several faults, what its last return showed."""
+    last: dict[str, ReadBack] = {}
+    for read in sorted((r for r in reads if r.kind == "rejoined"), key=lambda r: r.t_ns):
+        if read.ok or not (read.node in last and last[read.node].ok):
+            last[read.node] = read
+    return tuple(last[node] for node in sorted(last))
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,7 +94,9 @@ class AvailabilityObjective(_PerClient):
         return figures.availability
 
 
-def _count(value: int, what: str, n: int) -> Figure:
+def _count(value: int | None, what: str, n: int) -> Figure:
+    if value is None:
+        return Figure(unit=what, n=n, valid=False, reasons=("the ledger was not read",), text="unknown")
     return Figure(point=value, low=value, high=value, unit=what, n=n, text=str(value) if value else "none")
 
 
@@ -110,6 +112,10 @@ def _divergence(rpo: LedgerFigures) -> Figure:
         return Figure(unit="writes", valid=False, reasons=("no node's own content could be read",), text="unknown")
     worst = max(rpo.divergence.values())
     text = ", ".join(f"{node} {count}" for node, count in rpo.divergence.items() if count) or "none"
+    if rpo.unread:  # a node that nobody could read may differ by anything
+        why = tuple(f"the content of {node} could not be read: {detail}" for node, detail in rpo.unread.items())
+        text += f"; not read: {', '.join(rpo.unread)}"
+        return _readable(rpo, Figure(low=worst, unit="writes", n=rpo.acknowledged, reasons=why, text=text))
     return _readable(rpo, _count(worst, "writes", rpo.acknowledged).model_copy(update={"text": text}))
 
 

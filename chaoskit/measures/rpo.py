@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from chaoskit.measures.divergence import divergence, divergent_writes, rejoined_nodes, unread_nodes
 from chaoskit.measures.ledger import Ack, Ledger, ledgers, loss_windows, superseded_acks
 from chaoskit.measures.validity import fault_began_ns, trial_gates, unmet_reasons
 from chaoskit.measures.wording import between_text, duration_text, invalid, seconds, share_text, unknown
@@ -48,12 +49,16 @@ def ledger_figures(trial: TrialRecord, kept: Sequence[Ledger]) -> LedgerFigures:
     return LedgerFigures(
         acknowledged=acknowledged,
         lost=invalid(_lost(len(lost), acknowledged, remarks, readable), reasons + trial_reasons),
-        recovered=sum(len((ledger.found & ledger.attempted) - ledger.acks.keys()) for ledger in kept),
-        phantom=len({token for ledger in kept for token in ledger.found} - asked),
-        duplicated=sum(count - 1 for ledger in kept for count in ledger.copies.values() if count > 1),
+        loss_rate_below=min(3 / acknowledged, 1.0) if readable and acknowledged and not lost else None,
+        recovered=sum(len((ledger.found & ledger.attempted) - ledger.acks.keys()) for ledger in kept) if readable else None,
+        phantom=len({token for ledger in kept for token in ledger.found} - asked) if readable else None,
+        duplicated=sum(count - 1 for ledger in kept for count in ledger.copies.values() if count > 1) if readable else None,
         window=invalid(_window(trial, kept, lost, readable), reasons + trial_reasons),
         split_brain_acks=invalid(_split_brain(trial, kept), trial_reasons),
-        divergence=_divergence(kept),
+        divergence=divergence(kept),
+        divergent_writes=divergent_writes(kept, zero),
+        unread=unread_nodes(kept),
+        rejoined=rejoined_nodes(trial, kept),
         lost_writes=tuple(
             LostWrite(client=a.client, token=a.token, acknowledged_s=seconds(a.ended_ns - zero), node=a.node)
             for a in lost[:MOST_LISTED]
@@ -126,18 +131,6 @@ def _split_brain(trial: TrialRecord, kept: Sequence[Ledger]) -> Figure:
     if perhaps:
         text += f" ({perhaps} more came too near the change of leader to tell)"
     return Figure(point=surely, low=surely, high=surely + perhaps, unit="writes", n=len(acks), rule=SPLIT_RULE, text=text)
-
-
-def _divergence(kept: Sequence[Ledger]) -> dict[str, int]:
-    """By how many tokens each node's last dump differs from the final read; duplicates count."""
-    found: dict[str, int] = {}
-    for ledger in kept:
-        if ledger.final is None:
-            continue
-        for node, dump in sorted(ledger.dumps.items()):
-            differing = {token for token, _ in ledger.final.copies.items() ^ dump.copies.items()}
-            found[node] = found.get(node, 0) + len(differing)
-    return dict(sorted(found.items()))
 
 
 def _defects(ledger: Ledger) -> list[str]:

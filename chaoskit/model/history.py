@@ -102,7 +102,8 @@ CREATE TABLE IF NOT EXISTS clocks (
 );
 """
 """All instants CLOCK_MONOTONIC ns. `samples.t_end`: when the answer, error or deadline W came; `late_end`: when an answer after W
-came, if it did. `roles.state`: 1 holds the role, 0 does not, NULL no answer. `reads.kind`: `final` (strong read on the leader)
-or `dump` (that node's own content); `read_backs` has one row for each of them, so that an empty or failed read is told from
-"all lost". `samples.certainty` follows MEASUREMENT.md section 3 (ok: acknowledged; fail: surely not applied; info: unknown).
+came, if it did. `roles.state`: 1 holds the role, 0 does not, NULL no answer. `reads.kind`: `final` (strong read on the leader),
+`dump` (that node's own content in the end) or `rejoined` (the same as soon as its fault was healed); `read_backs` has one row
+for each of them, so that an empty or failed read is told from "all lost". `samples.certainty` follows MEASUREMENT.md section 3
+(ok: acknowledged; fail: surely not applied; info: unknown).
 """

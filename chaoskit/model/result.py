@@ -84,18 +84,56 @@ class LostWrite(Record):
     node: str = ""
 
 
+class DivergentWrite(Record):
+    """A write that a node's own content has more or less often than the final read."""
+
+    node: str
+    client: str
+    token: str
+    copies: int
+    """How often that node has it."""
+    final_copies: int
+    """How often the final read found it."""
+    acknowledged_s: float | None = None
+    acknowledged_by: str = ""
+
+
+class RejoinedNode(Record):
+    """A node's own content when it could first be asked after its fault: before a rewind or resync, where that took longer."""
+
+    node: str
+    client: str
+    after_heal_s: float | None = None
+    """Until it was read; None where it could not be read in time."""
+    only_there: int | None = None
+    """Writes it had and the final read has not; None where it was not read."""
+    lost_there: int | None = None
+    """Those of them that were acknowledged."""
+    was_leader: bool = False
+    detail: str = ""
+    """Why it was not read."""
+
+
 class LedgerFigures(Record):
     """RPO and integrity of every append ledger together."""
 
     acknowledged: int
     lost: Figure
-    recovered: int
-    phantom: int
-    duplicated: int
+    loss_rate_below: float | None = None
+    """Upper bound of the loss rate (95 %) where none was lost: 3/n."""
+    recovered: int | None
+    """There though never acknowledged. None, as in the next two: the ledger was not read."""
+    phantom: int | None
+    duplicated: int | None
     window: Figure
     split_brain_acks: Figure
     divergence: dict[str, int] = {}
     """Node -> tokens by which its own content differs from the final read."""
+    divergent_writes: tuple[DivergentWrite, ...] = ()
+    """At most 1000 of them."""
+    unread: dict[str, str] = {}
+    """Node -> why its own content could not be read."""
+    rejoined: tuple[RejoinedNode, ...] = ()
     lost_writes: tuple[LostWrite, ...] = ()
     """At most 1000 of them; `lost` has the count."""
     contiguous_tail: bool | None = None

@@ -1,7 +1,8 @@
 import asyncio
+import time
 
 from chaoskit.agents.spool import Spool
-from chaoskit.clients.readback import final_tokens, read_back
+from chaoskit.clients.readback import Returns, final_tokens, read_back
 from chaoskit.ports.client import Tokens
 from tests.clients.probing import config, rows
 
@@ -75,3 +76,67 @@ def test_the_rows_tell_lost_from_unreadable(tmp_path, monkeypatch):
         ("final", "db1", 1, 2, None),
     ]
     assert rows(tmp_path / "s.sqlite", "SELECT token FROM reads WHERE node = 'db2'") == ["a"]
+
+
+def test_two_reads_agree_for_the_clients_window_before_they_count(tmp_path):
+    asked: list[float] = []
+
+    class Steady(TwoNodes):
+        async def read_back(self) -> Tokens:
+            asked.append(time.monotonic())
+            return tokens("a", "b")
+
+        async def dump(self, node: str, address: str) -> Tokens:
+            return tokens("a", "b")
+
+    spool = Spool(tmp_path / "s.sqlite", lambda _: None)
+    given = config(tmp_path / "s.sqlite", 1, window_ns=2_000_000_000)
+    assert asyncio.run(read_back(given, Steady(), spool)) == []
+    spool.close(5.0)
+    assert asked[-1] - asked[0] >= 2.0
+
+
+class Returning:
+    """A node that refuses at first, and is rewound soon after it answers."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def dump(self, node: str, address: str) -> Tokens:
+        self.asked += 1
+        if self.asked <= 2:
+            raise ConnectionRefusedError("refused")
+        return tokens("a", "its own") if self.asked == 3 else tokens("a")
+
+
+def returned(tmp_path, client, *nodes: str, for_s: float):
+    spool = Spool(tmp_path / "s.sqlite", lambda _: None)
+    given = config(tmp_path / "s.sqlite", 1, hosts=(("db1", "127.0.0.1"), ("db2", "127.0.0.2")))
+
+    async def work() -> None:
+        returns = Returns(given, client, spool)
+        returns.watch(nodes)
+        await asyncio.sleep(for_s)
+        await returns.end()
+
+    asyncio.run(work())
+    spool.close(5.0)
+    return rows(tmp_path / "s.sqlite", "SELECT kind, node, ok, tokens FROM read_backs")
+
+
+def test_a_node_that_comes_back_is_read_once_before_anything_is_taken_from_it(tmp_path):
+    assert returned(tmp_path, Returning(), "db1", "not-mine", for_s=1.0) == [("rejoined", "db1", 1, 2)]
+    assert rows(tmp_path / "s.sqlite", "SELECT token FROM reads ORDER BY 1") == ["a", "its own"]
+
+
+def test_one_that_does_not_come_back_is_said_not_to_have_been_read(tmp_path):
+    assert returned(tmp_path, TwoNodes(), "db3", for_s=0.3) == []
+    (tmp_path / "s.sqlite").unlink()
+
+    class Dead:
+        async def dump(self, node: str, address: str) -> Tokens:
+            raise ConnectionRefusedError("refused")
+
+    assert returned(tmp_path, Dead(), "db2", for_s=0.3) == [("rejoined", "db2", 0, 0)]
+    (detail,) = rows(tmp_path / "s.sqlite", "SELECT detail FROM read_backs")
+    assert "refused" in detail

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from chaoskit.model.recorded import TrialRecord
 from chaoskit.model.result import TrialMeasures, TrialResult
 from tests.measures.recorded import (
     FAULT_S,
+    HEAL_S,
     acknowledged,
     client,
     dump,
@@ -21,6 +23,7 @@ from tests.measures.recorded import (
     fault,
     final_read,
     leaders,
+    ns,
     role,
     settled,
     trial,
@@ -146,6 +149,37 @@ def test_a_node_that_differs_from_the_rest() -> None:
     assert missed(result) == {"rpo.divergence"}
     assert result.rpo is not None
     assert result.rpo.divergence == {"db1": 4, "db2": 0}
+    writes = result.rpo.divergent_writes
+    assert [(w.node, w.token, w.copies, w.final_copies, w.acknowledged_by) for w in writes] == [
+        ("db1", token, 0, 1, "db1") for token in acknowledged(orders)[:4]
+    ]
+    assert [w.acknowledged_s for w in writes] == sorted(w.acknowledged_s or 99 for w in writes)
+
+
+def test_a_node_that_could_not_be_read_may_differ_by_anything() -> None:
+    orders = good_client()
+    silent = dump(orders, "db3")
+    silent = type(silent)(silent.client, "dump", "db3", silent.t_ns, False, {}, "refused")
+    result = judged(trial(orders, roles=failed_over(), read_backs=[final_read(orders), dump(orders, "db1"), silent]))
+    assert missed(result) == set()
+    assert unsettled(result) == {"rpo.divergence"}
+    assert result.rpo is not None
+    assert result.rpo.unread == {"db3": "refused"}
+
+
+def test_the_old_leader_is_read_before_the_rewind_takes_what_only_it_had() -> None:
+    orders = good_client()
+    gone = acknowledged(orders, [(1.5, FAULT_S)])
+    early = replace(dump(orders, "db1", copies={"orders-unheard-of": 1}), kind="rejoined", t_ns=ns(HEAL_S + 0.4))
+    late = replace(early, node="db3", ok=False, copies={}, detail="refused")
+    reads = [final_read(orders, without=gone), *(dump(orders, n, without=gone) for n in ("db1", "db2", "db3")), early, late]
+    rpo = measured(trial(orders, roles=failed_over(), read_backs=reads)).rpo
+    assert rpo is not None
+    assert rpo.divergence == {"db1": 0, "db2": 0, "db3": 0}, "all the same after the rewind"
+    old, other = rpo.rejoined
+    assert (old.node, old.was_leader, old.only_there, old.lost_there) == ("db1", True, len(gone) + 1, len(gone))
+    assert old.after_heal_s == pytest.approx(0.3)
+    assert (other.node, other.only_there, other.detail) == ("db3", None, "refused")
 
 
 def test_a_timed_out_write_that_is_found_is_recovered_and_fine() -> None:
@@ -310,6 +344,8 @@ def test_a_ledger_that_cannot_be_read_is_unknown() -> None:
     result = judged(trial(orders, roles=failed_over(), read_backs=[broken]), {"rpo": {"writes": 0}, "rto": "<= 10s"})
     assert result.verdict == "unknown"
     assert unsettled(result) == {"rpo.writes"}
+    assert result.rpo is not None
+    assert (result.rpo.phantom, result.rpo.duplicated, result.rpo.recovered) == (None, None, None), "not read is not none"
     assert any("connection refused" in r for r in result.reasons)
 
 

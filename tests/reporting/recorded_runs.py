@@ -17,6 +17,7 @@ from chaoskit.model.history import SAMPLES_DDL
 from chaoskit.model.over_trials import Summary
 from chaoskit.model.result import (
     ClientFigures,
+    DivergentWrite,
     ExperimentRef,
     FaultFigures,
     Figure,
@@ -28,6 +29,7 @@ from chaoskit.model.result import (
     ObjectiveOutcome,
     Outage,
     Phase,
+    RejoinedNode,
     Result,
     RoleInterval,
     TrialResult,
@@ -283,7 +285,19 @@ def ledger_of(shape: Shape) -> LedgerFigures:
         duplicated=0,
         window=window,
         split_brain_acks=Figure(point=0, low=0, high=0, unit="writes", rule="acks by the old leader after the fault"),
-        divergence={"db1": shape.lost, "db2": 0, "db3": 0},
+        divergence={"db1": shape.lost, "db2": 0},
+        divergent_writes=tuple(
+            DivergentWrite(node="db1", copies=1, final_copies=0, acknowledged_by=w.node, **w.model_dump(exclude={"node"}))
+            for w in lost
+        ),
+        unread={"db3": "connection refused"} if shape.lost else {},
+        rejoined=(
+            RejoinedNode(
+                node="db1", client="orders", after_heal_s=0.21, only_there=shape.lost, lost_there=shape.lost, was_leader=True
+            ),
+        )
+        if shape.lost
+        else (),
         lost_writes=lost,
         contiguous_tail=True if shape.lost else None,
     )

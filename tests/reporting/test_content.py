@@ -94,6 +94,10 @@ def test_every_failed_attempt_has_a_mark(rendered: dict[str, Path], pages: dict[
 
 def test_lost_writes_are_listed_up_to_fifty(pages: dict[str, Page]) -> None:
     text = said(pages["lost"], "losses")
+    assert "On db1 when it came back" in text
+    assert "the old leader: read 210" in text
+    assert "Nodes that could not be read" in text
+    assert "Writes by which nodes differ from the final read" in text
     assert "the first 50 of 60" in text
     assert "run-orders-800" in text
     assert "run-orders-849" in text
