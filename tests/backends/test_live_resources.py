@@ -66,13 +66,14 @@ while True:
         said = error.strerror
     else:
         if pid == 0:
+            time.sleep(0.012)
             os._exit(0)
         os.waitpid(pid, 0)
         said = "forked"
     with open("/tmp/said.new", "w") as out:
         out.write(said)
     os.rename("/tmp/said.new", "/tmp/said")
-    time.sleep(0.05)
+    time.sleep(0.008)
 """
 GROWS = """
 import mmap, os, time
