@@ -8,6 +8,7 @@ import click
 
 from chaoskit import __version__
 from chaoskit.surfaces.catalogue import clients, faults
+from chaoskit.surfaces.comparing import compare_runs
 from chaoskit.surfaces.doctor import doctor
 from chaoskit.surfaces.endings import Surface
 from chaoskit.surfaces.installed import Installed
@@ -18,7 +19,21 @@ from chaoskit.surfaces.running import recover, report, run
 from chaoskit.surfaces.schema import schema
 from chaoskit.surfaces.starting import init
 
-COMMANDS: tuple[click.Command, ...] = (run, validate, plan, lab, measure, report, recover, faults, clients, doctor, schema, init)
+COMMANDS: tuple[click.Command, ...] = (
+    run,
+    validate,
+    plan,
+    lab,
+    measure,
+    report,
+    compare_runs,
+    recover,
+    faults,
+    clients,
+    doctor,
+    schema,
+    init,
+)
 
 
 @click.group(cls=Surface, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
