@@ -14,17 +14,16 @@ from chaoskit.measures.leadership import (
     leader_samples,
     sampling_s,
     successions,
+    tenures,
     time_with,
 )
-from chaoskit.measures.outages import OutageSpan, evidence, is_down, outage_spans
-from chaoskit.measures.validity import client_gates, fault_began_ns, trial_gates, unmet_reasons
+from chaoskit.measures.settling import settling_figures
+from chaoskit.measures.validity import fault_began_ns, trial_gates, unmet_reasons
 from chaoskit.measures.wording import between_text, duration_text, invalid, seconds, unknown
-from chaoskit.model.recorded import ClientSamples, RoleSamples, TrialRecord
+from chaoskit.model.recorded import RoleSamples, TrialRecord
 from chaoskit.model.result import Figure, FlappingFigures, RoleInterval
 
-FLAPS_RULE = "debounced DOWN intervals - 1 (DOWN: 2 failures in a row or >= 2 W of failure; UP: S clean); the worst fresh client"
 CHANGES_RULE = "holders of the leader role that at least two samples in a row confirm, from the fault on"
-UNSTABLE_RULE = "from the first s_F to the last s_R after the fault; the longest of the fresh clients"
 OWNERS_RULE = "from the samples' brackets; a node that does not answer counts as not leading"
 PING_PONG_NS = 60_000_000_000
 _STATES: dict[int, Literal["yes", "no", "unknown"]] = {1: "yes", 0: "no"}
@@ -51,10 +50,11 @@ def flapping_figures(trial: TrialRecord) -> FlappingFigures:
             leader_changes=nothing,
             excess_leader_changes=nothing,
             unstable_time=nothing,
+            stability=nothing,
             dual_owner_time=nothing,
             no_owner_time=nothing,
         )
-    flaps, unstable = _client_flaps(trial, began)
+    settled = settling_figures(trial, began)
     watched = leader_samples(trial)
     if not watched:
         role = trial.plan.lab.leader
@@ -67,55 +67,18 @@ def flapping_figures(trial: TrialRecord) -> FlappingFigures:
         dual = _owners(time_with(watched, began, trial.ended_ns, lambda n: n > 1), watched)
         none = _owners(time_with(watched, began, trial.ended_ns, lambda n: n == 0), watched)
     return FlappingFigures(
-        flaps=invalid(flaps, reasons),
+        flaps=invalid(settled.flaps, reasons),
         leader_changes=invalid(changes, reasons),
         excess_leader_changes=invalid(excess, reasons),
         ping_pong=ping_pong,
-        unstable_time=invalid(unstable, reasons),
+        unstable_time=invalid(settled.unstable_time, reasons),
+        stability=invalid(settled.stability, reasons),
+        nagios=settled.nagios,
+        transitions=settled.transitions,
+        transition_counts=settled.transition_counts,
         dual_owner_time=invalid(dual, reasons),
         no_owner_time=invalid(none, reasons),
     )
-
-
-def _client_flaps(trial: TrialRecord, began: int) -> tuple[Figure, Figure]:
-    """`flaps` and `unstable_time` of the fresh client that had it worst."""
-    fresh = [s for _, s in sorted(trial.clients.items()) if s.client_class == "fresh"]
-    if not fresh:
-        why = unknown("there is no fresh client", unit="count", rule=FLAPS_RULE)
-        return why, unknown("there is no fresh client", rule=UNSTABLE_RULE)
-    worst: tuple[int, ClientSamples, Sequence[OutageSpan]] | None = None
-    unstable: list[tuple[int, int, ClientSamples, Sequence[OutageSpan]]] = []
-    reasons: tuple[str, ...] = ()
-    for samples in fresh:
-        reasons += tuple(f"{samples.client}: {r}" for r in unmet_reasons(client_gates(trial, samples)))
-        spans = outage_spans(evidence(samples), samples.window_ns, samples.interval_ns)
-        after = [s for s in spans if s.first_ok_after is None or s.first_ok_after > began]
-        down = [s for s in after if is_down(s, samples.deadline_ns)]
-        flaps = max(len(down) - 1, 0)
-        if worst is None or flaps > worst[0]:
-            worst = (flaps, samples, down)
-        if after:
-            unstable.append((after[-1].last_failed - after[0].first_failed, len(unstable), samples, after))
-    assert worst is not None
-    flaps, samples, outages = worst
-    text = f"{flaps} ({len(outages)} outages of {samples.client})" if flaps else "none"
-    figure = Figure(point=flaps, low=flaps, high=flaps, unit="count", n=len(samples.t_intended), rule=FLAPS_RULE, text=text)
-    return invalid(figure, reasons), invalid(_unstable(unstable), reasons)
-
-
-def _unstable(found: list[tuple[int, int, ClientSamples, Sequence[OutageSpan]]]) -> Figure:
-    if not found:
-        return Figure(point=0.0, low=0.0, high=0.0, rule=UNSTABLE_RULE, text="no outage was seen")
-    _, _, samples, spans = max(found, key=lambda f: (f[0], -f[1]))
-    first, last = spans[0], spans[-1]
-    low = seconds(last.last_failed - first.first_failed)
-    if last.first_ok_after is None:
-        reason = f"{samples.client} had not settled when observation ended"
-        text = f"more than {duration_text(low)}"
-        return Figure(low=low, rule=UNSTABLE_RULE, n=len(spans), censored=True, reasons=(reason,), text=text)
-    before = first.last_ok_before if first.last_ok_before is not None else first.first_failed
-    point, high = seconds(last.first_ok_after - first.first_failed), seconds(last.first_ok_after - before)
-    return Figure(point=point, low=low, high=high, n=len(spans), rule=UNSTABLE_RULE, text=between_text(point, low, high))
 
 
 def _changes(order: Sequence[Tenure], watched: Sequence[RoleSamples]) -> tuple[Figure, Figure, int]:
@@ -126,9 +89,8 @@ def _changes(order: Sequence[Tenure], watched: Sequence[RoleSamples]) -> tuple[F
     text = f"{changes} ({names})" if changes else f"none ({names} led throughout)" if order else "nobody was seen to lead"
     excess = max(changes - 1, 0)
     ping_pong = sum(
-        1
+        first.node == back.node and _dwell_ns(middle, back, watched) < PING_PONG_NS
         for first, middle, back in zip(order, order[1:], order[2:], strict=False)
-        if first.node == back.node and back.begin_point - middle.begin_point < PING_PONG_NS
     )
     made = Figure(point=changes, low=changes, high=changes, unit="count", n=n, rule=CHANGES_RULE, reasons=reasons, text=text)
     beyond = Figure(
@@ -141,6 +103,13 @@ def _changes(order: Sequence[Tenure], watched: Sequence[RoleSamples]) -> tuple[F
         text=str(excess) if excess else "none",
     )
     return made, beyond, ping_pong
+
+
+def _dwell_ns(middle: Tenure, back: Tenure, watched: Sequence[RoleSamples]) -> float:
+    """How long `middle` held the role until `back` took it: to the end of its own holding, missed answers in between included."""
+    own = [t for r in watched if r.node == middle.node for t in tenures(r) if t.begin_high <= back.begin_high]
+    ends = (min(t.end_point(back.begin_high), back.begin_point) for t in own)
+    return max(ends, default=back.begin_point) - middle.begin_point
 
 
 def _owners(held: Held, watched: Sequence[RoleSamples]) -> Figure:

@@ -149,14 +149,42 @@ class RoleInterval(Record):
     until_s: float
 
 
+class Transition(Record):
+    """One undebounced change of what a client met; it lies between two sends, seconds after the baseline ended."""
+
+    client: str
+    to: Literal["ok", "failed"]
+    low_s: float
+    high_s: float
+
+
+class NagiosScore(Record):
+    """Nagios's flap detection over the fresh client with the highest percent state change: a familiar secondary, never judged."""
+
+    client: str
+    highest: Figure
+    starts: int = 0
+    """How often it said that flapping started."""
+    flapping_s: float = 0.0
+    """For how long it said flapping."""
+    flapping_at_end: bool = False
+
+
 class FlappingFigures(Record):
     flaps: Figure
     leader_changes: Figure
     excess_leader_changes: Figure
     ping_pong: int = 0
+    """Back to the old leader, after less than 60 s with another."""
     unstable_time: Figure
+    stability: Figure = Figure(unit="share", valid=False, reasons=("not measured",), text="unknown: not measured")
+    """RTO of the first outage by `unstable_time`: 1 where service settled at once."""
     dual_owner_time: Figure
     no_owner_time: Figure
+    nagios: NagiosScore | None = None
+    transitions: tuple[Transition, ...] = ()
+    """Undebounced, from the fault on, by time; at most 1000 of them, `transition_counts` has how many each client had."""
+    transition_counts: dict[str, int] = {}
 
 
 class Phase(Record):

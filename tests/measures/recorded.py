@@ -144,9 +144,9 @@ def role(
     return RoleSamples(name, node, begin, begin + 3_000_000, state)
 
 
-def leaders(**yes: Spans) -> tuple[RoleSamples, ...]:
+def leaders(*, until_s: float = ENDED_S, **yes: Spans) -> tuple[RoleSamples, ...]:
     """The role samples of db1..db3: each one leads in the spans given, such as db1=[(-99, 2)]."""
-    return tuple(role(node, yes.get(node, ())) for node in NODES)
+    return tuple(role(node, yes.get(node, ()), until_s=until_s) for node in NODES)
 
 
 def settled() -> tuple[RoleSamples, ...]:

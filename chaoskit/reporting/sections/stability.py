@@ -6,8 +6,24 @@ from markupsafe import Markup
 
 from chaoskit.model.result import FlappingFigures
 from chaoskit.reporting.narrative import Words, words
-from chaoskit.reporting.text import markdown, table
+from chaoskit.reporting.text import count, markdown, seconds, table
 from chaoskit.reporting.view import View
+
+
+def _nagios(figures: FlappingFigures) -> list[tuple[str, str, Words]]:
+    score = figures.nagios
+    if score is None:
+        return []
+    said = words(score.highest)
+    state = f"flapping for {seconds(score.flapping_s)}" if score.starts else "not flapping"
+    meaning = "percent state change over 21 samples of 1 s, flapping from 20 % until below 5 %; not judged"
+    return [("Nagios score", meaning, Words(said.state, said.main, said.detail or f"{score.client}, {state}"))]
+
+
+def _transitions(figures: FlappingFigures) -> Words:
+    counts = figures.transition_counts
+    said = ", ".join(f"{name} {count(n)}" for name, n in counts.items() if n) or "none"
+    return Words("measured", said)
 
 
 def _rows(figures: FlappingFigures) -> list[tuple[str, str, Words]]:
@@ -18,8 +34,11 @@ def _rows(figures: FlappingFigures) -> list[tuple[str, str, Words]]:
         ("Excess leader changes", "beyond the one that a failover needs", words(figures.excess_leader_changes)),
         ("Ping-pong", "back to the old leader within 60 s", Words("measured", str(figures.ping_pong))),
         ("Unstable time", "first failure to final recovery", words(figures.unstable_time)),
+        ("Stability", "recovery time of the first outage by the unstable time", words(figures.stability)),
         ("Two leaders", "time with more than one owner of the role", words(figures.dual_owner_time)),
         ("No leader", "time with no owner of the role", words(figures.no_owner_time)),
+        ("Raw transitions", "changes between ok and failed, undebounced; result.json has their instants", _transitions(figures)),
+        *_nagios(figures),
     ]
 
 
