@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from chaoskit.backends.namespace.activities import Activities, Activity
-from chaoskit.backends.namespace.wire import Refused
+from chaoskit.backends.linux_host.activities import Activities, Activity
+from chaoskit.backends.linux_host.wire import Refused
 
 
 async def ticking(activity: Activity) -> None:
@@ -61,7 +61,7 @@ def test_it_counts_until_it_is_told_to_cease_and_then_does_nothing_more() -> Non
 def test_ceasing_waits_for_what_it_still_has_to_put_right_and_says_where_that_never_ends(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("chaoskit.backends.namespace.activities._CEASE_DEADLINE_S", 0.05)
+    monkeypatch.setattr("chaoskit.backends.linux_host.activities._CEASE_DEADLINE_S", 0.05)
     put_right: list[str] = []
 
     async def careful(activity: Activity) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from chaoskit.backends.namespace.controllers import Group, LabGroups, noted_groups, v1_places
-from chaoskit.backends.namespace.wire import Refused
+from chaoskit.backends.linux_host.controllers import Group, LabGroups, noted_groups, v1_places
+from chaoskit.backends.linux_host.wire import Refused
 
 HYBRID = """\
 31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from chaoskit.backends.namespace.disk_model import BLOCK_BYTES, CACHE_BYTES, DiskModel, Failed
+from chaoskit.backends.linux_host.disk_model import BLOCK_BYTES, CACHE_BYTES, DiskModel, Failed
 
 SIZE = 8 * BLOCK_BYTES
 

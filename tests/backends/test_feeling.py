@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chaoskit.backends.namespace.feeling import Arrival, figure
+from chaoskit.backends.linux_host.feeling import Arrival, figure
 from chaoskit.model.facts import LinkQuery
 from chaoskit.model.facts.shaping import Aspect
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from chaoskit.backends.namespace import state
+from chaoskit.backends.linux_host import state
+from chaoskit.backends.linux_host.controllers import own_v1_places
 from chaoskit.backends.namespace.backend import NamespaceBackend
-from chaoskit.backends.namespace.controllers import own_v1_places
 
 from . import plans
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from chaoskit.backends.namespace.impairing import Impairment, ShapeJson
+from chaoskit.backends.linux_host.impairing import Impairment, ShapeJson
 from chaoskit.linux import distributions
 from chaoskit.model.steps.shaping import MEDIANS
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
+from chaoskit.backends.linux_host.state import processes_of
 from chaoskit.backends.namespace.lab import NamespaceLab
-from chaoskit.backends.namespace.state import processes_of
 from chaoskit.engine.injecting import GONE_WITHIN_S, seen_within
 from chaoskit.engine.scene import LiveScene
 from chaoskit.model.capability import Survey
@@ -48,7 +48,7 @@ import subprocess
 for command in ("ip -o link", "ip -o addr", "ip route show table all", "ip -6 route show table all", "ip rule", "tc qdisc show"):
     print(subprocess.run(command.split(), capture_output=True, text=True, check=True).stdout)
 import struct
-from chaoskit.backends.namespace import transport
+from chaoskit.backends.linux_host import transport
 from chaoskit.linux import netlink
 for what, number in (("table", 1), ("chain", 4), ("rule", 7)):
     request = struct.pack("=IHHIIBBH", 20, 10 << 8 | number, 0x301, 1, 0, 0, 0, 0)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from chaoskit.backends.namespace import state
+from chaoskit.backends.linux_host import state
 from chaoskit.backends.namespace.lab import NamespaceLab
 from chaoskit.engine.clock import SystemClock
 from chaoskit.engine.injecting import seen_within

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
+from chaoskit.backends.linux_host.state import processes_of
 from chaoskit.backends.namespace.lab import NamespaceLab
-from chaoskit.backends.namespace.state import processes_of
 from chaoskit.model.capability import NETWORK_SHAPE, Survey
 from chaoskit.model.errors import StepFailed
 from chaoskit.model.facts import LinkQuery, ReachQuery, Reading

@@ -6,8 +6,9 @@ import errno
 
 import pytest
 
-from chaoskit.backends.namespace import blueprint, rootfs, shaping
-from chaoskit.backends.namespace.wire import Refused, unpacked
+from chaoskit.backends.linux_host import acts, drawing, shaping
+from chaoskit.backends.linux_host.wire import Refused, unpacked
+from chaoskit.backends.namespace import rootfs
 from chaoskit.linux import nft, procfs
 from chaoskit.model.facts import ReachQuery
 from chaoskit.model.steps import CutLinks, Exec, JoinLinks, Link, PowerOff
@@ -38,14 +39,14 @@ def test_links_that_are_not_there_are_refused() -> None:
 
 
 def test_joining_tolerates_a_cut_that_is_not_there() -> None:
-    act = blueprint.act(PLAN, JoinLinks(tag="t"))
+    act = acts.act(PLAN, JoinLinks(tag="t"))
     assert list(act["cut"]["tolerate"]) == [errno.ENOENT]
     assert unpacked(act["cut"]["batch"]) == nft.join("t")
 
 
 def test_other_steps_go_as_they_are() -> None:
-    assert blueprint.act(PLAN, PowerOff(node="a")) == {"act": "power_off", "node": "a", "silent": True, "lose_unsynced": True}
-    assert blueprint.act(PLAN, Exec(node="a", argv=("true",)))["argv"] == ["true"]
+    assert acts.act(PLAN, PowerOff(node="a")) == {"act": "power_off", "node": "a", "silent": True, "lose_unsynced": True}
+    assert acts.act(PLAN, Exec(node="a", argv=("true",)))["argv"] == ["true"]
 
 
 @pytest.mark.parametrize(
@@ -60,12 +61,12 @@ def test_other_steps_go_as_they_are() -> None:
 def test_a_reach_probe_takes_the_shared_network(
     source: str, destination: str, network: str | None, address: str, device: str | None
 ) -> None:
-    asked = blueprint.question(PLAN, ReachQuery(source=source, destination=destination, network=network))
+    asked = acts.question(PLAN, ReachQuery(source=source, destination=destination, network=network))
     assert (asked["address"], asked["device"]) == (address, device)
 
 
 def test_hosts_names_every_address() -> None:
-    lines = blueprint.hosts_text(PLAN).splitlines()
+    lines = drawing.hosts_text(PLAN).splitlines()
     assert "198.18.0.1 a a-lan" in lines
     assert "198.18.1.1 a-san" in lines
     assert "198.18.1.3 c c-san" in lines

@@ -36,9 +36,9 @@ from bench_lab_up_down import bare
 from rich.console import Console
 from rich.table import Table
 
+from chaoskit.backends.linux_host.state import processes_of
 from chaoskit.backends.namespace.backend import NamespaceBackend
 from chaoskit.backends.namespace.lab import NamespaceLab
-from chaoskit.backends.namespace.state import processes_of
 from chaoskit.model.capability import PACKAGES_DEBIAN
 from chaoskit.model.lab import ImageSpec, LabSpec, NodeGroup
 from chaoskit.model.steps import CutLinks, Exec, JoinLinks, Link

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from chaoskit.backends.namespace import shifted_vdso, tracing
+from chaoskit.backends.linux_host import shifted_vdso, tracing
 from chaoskit.linux import vdso
 from chaoskit.linux.clock_code import CODE, LABELS, LISTING
 

@@ -9,14 +9,14 @@ import subprocess
 import sys
 import time
 
+from chaoskit.backends.linux_host.state import processes_of
 from chaoskit.backends.namespace.backend import NamespaceBackend
 from chaoskit.backends.namespace.lab import NamespaceLab
-from chaoskit.backends.namespace.state import processes_of
 from chaoskit.model.steps import Exec
 
 INSIDE = r"""
 import hashlib, os, re, subprocess, struct
-from chaoskit.backends.namespace import transport
+from chaoskit.backends.linux_host import transport
 from chaoskit.linux import netlink
 
 def show(what, *words):

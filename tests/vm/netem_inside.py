@@ -5,9 +5,9 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+from chaoskit.backends.linux_host.state import processes_of
 from chaoskit.backends.namespace.backend import NamespaceBackend
 from chaoskit.backends.namespace.lab import NamespaceLab
-from chaoskit.backends.namespace.state import processes_of
 from chaoskit.model.capability import NETWORK_SHAPE
 from chaoskit.model.facts import LinkQuery
 from chaoskit.model.lab import LabSpec, NodeGroup

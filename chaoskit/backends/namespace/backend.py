@@ -12,13 +12,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from chaoskit.backends.namespace import blueprint, client, state
-from chaoskit.backends.namespace.identity import own_environment, start_ticks
+from chaoskit.backends.linux_host import client, state
+from chaoskit.backends.linux_host.identity import own_environment, start_ticks
+from chaoskit.backends.linux_host.state import LabFiles
+from chaoskit.backends.linux_host.wire import Refused
+from chaoskit.backends.namespace import blueprint
 from chaoskit.backends.namespace.image import package_image
 from chaoskit.backends.namespace.lab import NamespaceLab
-from chaoskit.backends.namespace.state import LabFiles
 from chaoskit.backends.namespace.survey import take_survey
-from chaoskit.backends.namespace.wire import Refused
 from chaoskit.model.capability import Survey
 from chaoskit.model.errors import LabUnavailable
 from chaoskit.model.lab import LabPlan, LabSpec

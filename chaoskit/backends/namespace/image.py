@@ -21,10 +21,11 @@ from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 
-from chaoskit.backends.namespace import rootfs, syscalls
-from chaoskit.backends.namespace.processes import forked
-from chaoskit.backends.namespace.volumes import MKFS_FILE_SYSTEM, MKFS_PATH, attached_loops
-from chaoskit.backends.namespace.wire import Blueprint, NodeJson, Refused, TreeJson
+from chaoskit.backends.linux_host import syscalls
+from chaoskit.backends.linux_host.processes import forked
+from chaoskit.backends.linux_host.volumes import MKFS_FILE_SYSTEM, MKFS_PATH, attached_loops
+from chaoskit.backends.linux_host.wire import Blueprint, NodeJson, Refused, TreeJson
+from chaoskit.backends.namespace import rootfs
 
 _SIZE_BYTES = 16 << 30
 """The file is sparse: it takes what the packages take."""

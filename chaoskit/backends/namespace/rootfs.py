@@ -13,8 +13,8 @@ from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from pathlib import Path
 
-from chaoskit.backends.namespace import syscalls
-from chaoskit.backends.namespace.wire import Blueprint, NodeJson, TreeJson
+from chaoskit.backends.linux_host import syscalls
+from chaoskit.backends.linux_host.wire import Blueprint, NodeJson, TreeJson
 from chaoskit.linux import procfs
 
 SYSTEM_DIRECTORIES = ("/usr", "/etc", "/var", "/opt", "/srv", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")

@@ -9,9 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from chaoskit.backends.namespace import link_plans, rewiring, shaping, state
-from chaoskit.backends.namespace.identity import own_environment
-from chaoskit.backends.namespace.wire import packed
+from chaoskit.backends.linux_host import link_plans, rewiring, shaping, state
+from chaoskit.backends.linux_host.identity import own_environment
+from chaoskit.backends.linux_host.wire import packed
 from chaoskit.linux import rtnl
 from chaoskit.model import capability as names
 from chaoskit.model.capability import Capability, Survey

@@ -20,14 +20,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from chaoskit.backends.namespace import disk_server, freezer, identity, responding, shifted_vdso, syscalls, transport
-from chaoskit.backends.namespace.controllers import CONTROLLERS, LabGroups, own_v1_places
-from chaoskit.backends.namespace.disk_model import TAIL_BYTES
-from chaoskit.backends.namespace.processes import forked
-from chaoskit.backends.namespace.relay import Relay
-from chaoskit.backends.namespace.state import TRIAL
-from chaoskit.backends.namespace.volumes import Volumes
-from chaoskit.backends.namespace.wire import Refused, VolumeJson, unpacked
+from chaoskit.backends.linux_host import disk_server, freezer, identity, responding, shifted_vdso, syscalls, transport
+from chaoskit.backends.linux_host.controllers import CONTROLLERS, LabGroups, own_v1_places
+from chaoskit.backends.linux_host.disk_model import TAIL_BYTES
+from chaoskit.backends.linux_host.processes import forked
+from chaoskit.backends.linux_host.relay import Relay
+from chaoskit.backends.linux_host.state import TRIAL
+from chaoskit.backends.linux_host.volumes import Volumes
+from chaoskit.backends.linux_host.wire import Refused, VolumeJson, unpacked
 from chaoskit.linux import netlink, procfs, replies
 
 _PARENT = syscalls.CLONE_NEWNS | syscalls.CLONE_NEWNET | syscalls.CLONE_NEWPID | syscalls.CLONE_NEWUTS | syscalls.CLONE_NEWIPC
