@@ -22,7 +22,7 @@ from chaoskit.clients.options import validated
 from chaoskit.model.history import Outcome
 from chaoskit.model.record import Record
 from chaoskit.model.units import Duration
-from chaoskit.ports.client import Answer, ClientConfig, Tokens
+from chaoskit.ports.client import Answer, ClientConfig, Tokens, request_number
 
 _BODY_KEPT_BYTES = 65536
 _VALUE_KEPT = 200
@@ -139,7 +139,6 @@ class HttpClient:
         self._pooled = config.client_class == "pooled"
         self._way: Way | None = None
         self._users = self._options.sessions or 1
-        self._turn = 0
         self._served_by: dict[int, str] = {}
         """User -> the node of the last good answer."""
 
@@ -152,8 +151,9 @@ class HttpClient:
 
     async def attempt(self, token: str) -> Answer:
         """One GET."""
-        progress = Progress(user=self._turn, send_until_ns=time.monotonic_ns() + self._deadline_ns)
-        self._turn = (self._turn + 1) % self._users
+        # users take turns by request: whoever tries again is the same user
+        user = request_number(token) % self._users
+        progress = Progress(user=user, send_until_ns=time.monotonic_ns() + self._deadline_ns)
         try:
             return await self._first_answer(progress)
         except ConnectFailed as failed:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import signal
 import sys
 import time
@@ -27,7 +28,8 @@ from chaoskit.clients.bounded import error_of
 from chaoskit.clients.catalogue import open_client
 from chaoskit.clients.failures import describe
 from chaoskit.clients.readback import Returns, read_back
-from chaoskit.clients.sending import Sender
+from chaoskit.clients.retrying import RetryingClient
+from chaoskit.clients.sending import Attempting, Sender
 from chaoskit.clients.tally import Tally
 from chaoskit.model.errors import InputError, RecordingFailed
 from chaoskit.ports.client import ClientConfig, ClientType
@@ -56,14 +58,21 @@ class Probe:
         self._reports = reports
         self._loop = asyncio.get_running_loop()
         self._commands = CommandReader(self._loop)
-        self._tally = Tally(config.client, settle_ns=config.deadline_ns + 1_000_000_000)
+        self._tally = Tally(config.client, settle_ns=config.patience_ns + 1_000_000_000)
         self._phase = "starting"
         self._error = ""
         self._failed = False
         self._spool = Spool(Path(config.spool), self._recording_failed)
         self._hiccups = HiccupWatch(config.interval_ns // 2, self._record_stall)
         self._returns = Returns(config, client, self._spool)
-        self._sender = Sender(config, client, self._spool, self._hiccups, self._tally)
+        self._sender = Sender(config, self._persistent(), self._spool, self._hiccups, self._tally)
+
+    def _persistent(self) -> Attempting:
+        """The client as its user's policy has it."""
+        if self._config.policy is None:
+            return self._client
+        random.seed(f"{self._config.seed}.{self._config.client}")  # tenacity draws its waits there
+        return RetryingClient(self._config, self._client.attempt, lambda row: self._spool.put("attempts", row))
 
     async def run(self) -> int:
         """Probe until told to stop; the exit code."""
@@ -126,7 +135,7 @@ class Probe:
         self._report()
 
     async def _drain(self) -> None:
-        left = await self._sender.drain(self._config.deadline_ns / 1e9 + _CLOSE_WITHIN_S)
+        left = await self._sender.drain(self._config.patience_ns / 1e9 + _CLOSE_WITHIN_S)
         if left:
             log_line(f"{left} attempts did not end")
 

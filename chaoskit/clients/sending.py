@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from chaoskit.agents.hiccups import HiccupWatch
 from chaoskit.agents.lines import log_line
@@ -14,7 +14,7 @@ from chaoskit.agents.spool import Spool
 from chaoskit.clients.failures import describe
 from chaoskit.clients.tally import Tally
 from chaoskit.model.history import Outcome
-from chaoskit.ports.client import Answer, ClientConfig, ClientType
+from chaoskit.ports.client import Answer, ClientConfig
 
 _NS = 1e9
 _ABANDON_AFTER_S = 0.05
@@ -22,9 +22,15 @@ _ABANDON_AFTER_S = 0.05
 _NOT_SENT = Answer(outcome="not_sent", certainty="fail")
 
 
+class Attempting(Protocol):
+    """A client type, or what stands before one and tries again."""
+
+    async def attempt(self, token: str) -> Answer: ...
+
+
 @dataclass(slots=True, eq=False)
 class Flight:
-    """One attempt, from its intended instant to its end. Instants CLOCK_MONOTONIC ns."""
+    """One request, from its intended instant to its end. Instants CLOCK_MONOTONIC ns."""
 
     seq: int
     probe: int
@@ -42,14 +48,16 @@ class Flight:
 
 
 class Sender:
-    """Sends the attempts of one client and records what became of each.
+    """Sends the requests of one client and records what became of each.
 
-    Probe i of m sends at t0 + n*D + i*D/m. An attempt that cannot be sent (too many in flight, or this process itself woke up
-    after the deadline) is recorded as `not_sent`, never skipped.
+    Probe i of m sends at t0 + n*D + i*D/m. Without a policy a request is one attempt. With one, W is the user's patience: however
+    often a request is tried again, the next one leaves at its instant. One that cannot be sent (too many in flight, or this
+    process itself woke up after W) is recorded as `not_sent`, never skipped.
     """
 
-    def __init__(self, config: ClientConfig, client: ClientType, spool: Spool, hiccups: HiccupWatch, tally: Tally) -> None:
+    def __init__(self, config: ClientConfig, client: Attempting, spool: Spool, hiccups: HiccupWatch, tally: Tally) -> None:
         self._config = config
+        self._deadline_ns = config.patience_ns
         self._client = client
         self._spool = spool
         self._hiccups = hiccups
@@ -117,7 +125,7 @@ class Sender:
         config = self._config
         token = f"{config.run_id}.{config.client}.{config.trial}.{self._sequence}"
         flight = Flight(self._sequence, self._sequence % config.probes, token, intended, len(self._flights))
-        if now >= intended + config.deadline_ns:
+        if now >= intended + self._deadline_ns:
             self._finish(flight, _NOT_SENT.model_copy(update={"error": "this process woke up after the deadline"}))
             return
         if len(self._flights) >= config.in_flight:
@@ -125,7 +133,7 @@ class Sender:
             return
         self._flights.add(flight)
         self._idle.clear()
-        flight.timer = self._loop.call_at((intended + config.deadline_ns) / _NS, self._cancel, flight)
+        flight.timer = self._loop.call_at((intended + self._deadline_ns) / _NS, self._cancel, flight)
         flight.task = self._loop.create_task(self._attempt(flight))
         flight.task.add_done_callback(lambda task: self._landed(flight, task))
 
@@ -165,7 +173,7 @@ class Sender:
         flight.t_end = flight.t_end or time.monotonic_ns()
         flight.answer = self._judged(answer, flight.t_end - flight.t_intended)
         if flight.answer.outcome == "timeout" and answer.outcome == "ok":
-            flight.late_end, flight.t_end = flight.t_end, flight.t_intended + self._config.deadline_ns
+            flight.late_end, flight.t_end = flight.t_end, flight.t_intended + self._deadline_ns
         flight.timer = flight.task = None
         self._finished.append(flight)
         ok = flight.answer.outcome in ("ok", "degraded")
@@ -176,7 +184,7 @@ class Sender:
         if answer.outcome != "ok":
             return answer
         outcome: Outcome = "ok"
-        if latency_ns > self._config.deadline_ns:
+        if latency_ns > self._deadline_ns:
             outcome = "timeout"
         elif self._config.slo_ns is not None and latency_ns > self._config.slo_ns:
             outcome = "degraded"

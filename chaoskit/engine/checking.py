@@ -19,6 +19,7 @@ from chaoskit.model.experiment import Action, ClientSpec, Experiment, Selector
 from chaoskit.model.lab import EndpointSpec, LabSpec
 from chaoskit.ports.client import Intended, objections
 from chaoskit.ports.fault import Fault
+from chaoskit.ports.measure import unfit_clients
 from chaoskit.ports.process_match import ProcessMatch
 
 FRESH_DEADLINE_LIMIT_S = 1.0
@@ -122,18 +123,20 @@ class Checker:
         deadline = float(client.deadline)
         if deadline <= 0:
             yield self.document.problem((*keys, "deadline"), "a deadline is more than 0, such as 500ms")
-        elif client.client_class == "fresh" and deadline >= FRESH_DEADLINE_LIMIT_S:
+        elif client.client_class == "fresh" and client.policy is None and deadline >= FRESH_DEADLINE_LIMIT_S:
             message = (
                 "a fresh client's deadline must stay below 1s: the kernel repeats a lost SYN after 1 s, so that a longer "
                 "deadline turns an outage into one slow success and hides it; use 500ms, or class: pooled"
             )
             yield self.document.problem((*keys, "deadline"), message)
-        if client.slo is not None and not 0 < float(client.slo) <= deadline:
-            yield self.document.problem((*keys, "slo"), f"an slo is more than 0 and at most the deadline ({client.deadline})")
-        waiting = float(client.rate) * deadline
+        if client.slo is not None and not 0 < float(client.slo) <= float(client.request_deadline):
+            most = client.request_deadline
+            yield self.document.problem((*keys, "slo"), f"an slo is more than 0 and at most the deadline ({most})")
+        waiting = float(client.rate) * float(client.request_deadline)
         if waiting > client.in_flight:
+            times, what = ("deadline", "attempts") if client.policy is None else ("the policy's patience", "requests")
             message = (
-                f"while the service is down, rate x deadline = {waiting:.0f} attempts are in flight, and in_flight allows "
+                f"while the service is down, rate x {times} = {waiting:.0f} {what} are in flight, and in_flight allows "
                 f"{client.in_flight}: the rest would not be sent, and the outage not be measured; raise in_flight"
             )
             where = (*keys, "in_flight") if self.document.lookup((*keys, "in_flight"))[0] else (*keys, "rate")
@@ -213,6 +216,9 @@ class Checker:
                 objective.check(limit, self._client_names())
             except ValueError as error:
                 yield self.document.problem(keys, f"{error} (as in: {name}: {objective.example})")
+                continue
+            for client, why in unfit_clients(objective, limit, self.experiment.clients):
+                yield self.document.problem((*keys, client), why, of_key=True)
 
     def _in_time(self) -> Iterator[Problem]:
         order = OrderChecker(self.document, self.lab, self._client_names(), self.registry.names("faults"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,9 +48,19 @@ class Document:
     values: dict[Keys, Place] = field(default_factory=dict)
     sha256: str = ""
     text: str = ""
+    moved: dict[Keys, Callable[[Keys], Keys]] = field(default_factory=dict)
+    """Parts of the data that were made of others -> where what lies below such a part was written."""
+
+    def as_written(self, keys: Keys) -> Keys:
+        """Where people look for `keys`, which may be in a part that was made of others."""
+        for end in range(len(keys), 0, -1):
+            if keys[:end] in self.moved:
+                return self.moved[keys[:end]](keys[end:])
+        return keys
 
     def place(self, keys: Keys, *, of_key: bool = False) -> Place:
         """The place of a value (or of its key); of the nearest enclosing one where that is not in the document."""
+        keys = self.as_written(keys)
         if of_key and keys in self.keys:
             return self.keys[keys]
         for end in range(len(keys), -1, -1):
@@ -63,7 +74,9 @@ class Document:
         if "value" not in more:
             found, value = self.lookup(keys)
             more["value"] = shown(value) if found and not isinstance(value, (dict, list)) else ""
-        return Problem(message=message, file=where.file, line=where.line, column=where.column, path=dotted(keys), **more)
+        return Problem(
+            message=message, file=where.file, line=where.line, column=where.column, path=dotted(self.as_written(keys)), **more
+        )
 
     def lookup(self, keys: Keys) -> tuple[bool, Any]:
         """(is there anything, what)."""

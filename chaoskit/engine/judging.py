@@ -198,7 +198,7 @@ def series(trials: Sequence[TrialResult]) -> dict[str, list[tuple[int, Figure]]]
     found: dict[str, list[tuple[int, Figure]]] = {}
     for trial in trials:
         named: dict[str, Figure] = {}
-        fresh = [c.rto for c in trial.clients.values() if c.client_class == "fresh"]
+        fresh = [c.rto for c in trial.clients.values() if c.measures_outages]
         if fresh:
             named["rto"] = _worst(fresh)
         named |= {f"rto:{name}": figures.rto for name, figures in sorted(trial.clients.items())}

@@ -21,6 +21,7 @@ from chaoskit.engine.explaining import problems_of
 from chaoskit.engine.host_files import read_host_files
 from chaoskit.engine.labfile import LabFile, Override, lab_path, read_lab
 from chaoskit.engine.overriding import fill_in_configuration, lay_overrides
+from chaoskit.engine.policies import lay_out_policies
 from chaoskit.engine.predicting import predicted_rto_s
 from chaoskit.engine.registry import Registry
 from chaoskit.engine.rendering import RenderedLab, render_lab
@@ -110,6 +111,7 @@ def load(path: Path, overrides: Sequence[str] = (), registry: Registry | None = 
     problems.settle(fill_in_configuration(document))
     problems.add(secret_problems(document))
     problems.settle(read_host_files(document, installed, path.parent))
+    problems.add(lay_out_policies(document))
     experiment, indexes = _what_is_valid(document, problems)
     lab = problems.attempt(lambda: _named_lab(document, path.parent))
     loaded_lab = None

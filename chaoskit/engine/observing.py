@@ -63,7 +63,7 @@ class Observation:
                 client=name,
                 interval_ns=schedule.interval_ns,
                 spacing_ns=schedule.spacing_ns,
-                deadline_ns=spec.deadline.ns,
+                deadline_ns=config.patience_ns,
                 probes=schedule.probes,
                 window_ns=schedule.window_ns,
             )
@@ -110,6 +110,7 @@ class Observation:
             seed=self._plan.trials[self._trial].seed,
             inside="" if inside is None else str(inside),
             directory=str(Path(self._plan.experiment_source.path).resolve().parent),
+            policy=spec.policy,
         )
 
     def forget_secrets(self) -> None:
@@ -201,7 +202,7 @@ class Observation:
 
     def settled_after_ns(self, name: str) -> int:
         """How long a client must succeed without a break to count as back: its window S, and W for what is still under way."""
-        return self.schedules[name].window_ns + self._plan.experiment.clients[name].deadline.ns
+        return self.schedules[name].window_ns + self._plan.experiment.clients[name].request_deadline.ns
 
     def clients_not_back(self, since_ns: int) -> tuple[str, ...]:
         """Clients without an unbroken run of ok attempts over their window S, begun after `since_ns` or never broken."""

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from chaoskit.model.errors import RecordingFailed
 from chaoskit.model.history import OUTCOMES, SAMPLES_DDL
-from chaoskit.model.recorded import Int, ReadBack, RoleSamples
+from chaoskit.model.recorded import AttemptSamples, Int, ReadBack, RoleSamples
 
 SAMPLES_FILE = "samples.sqlite"
 SPOOL = "spool"
-TABLES = ("samples", "hiccups", "roles", "reads", "read_backs", "clocks")
+TABLES = ("samples", "attempts", "hiccups", "roles", "reads", "read_backs", "clocks")
 CERTAINTIES = ("ok", "fail", "info")
 _MARKER_DDL = "CREATE TABLE IF NOT EXISTS merged (file TEXT PRIMARY KEY, inode INTEGER NOT NULL);"
 _SIDE_FILES = ("", "-wal", "-shm", "-journal")
@@ -192,6 +192,20 @@ class SampleFiles:
         parts = [_client_columns(s, trial, client) for s in self._sources if _has_table(s, "samples")]
         return _joined([p for p in parts if len(p)] or [_client_columns(None, trial, client)])
 
+    def attempts(self, trial: int, client: str) -> AttemptSamples:
+        """Every attempt of a client with a policy whose request was recorded. Empty in runs of versions without policies."""
+        key = (trial, client)
+        due = dict(self.rows("samples", "seq, t_intended", _WHERE, key))
+        columns = "seq, attempt, t_send, t_end, waited_ns, outcome, certainty, ifnull(node, '')"
+        found = [row for row in self.rows("attempts", columns, _WHERE, key) if row[0] in due]
+        found.sort(key=lambda row: (row[2], row[0], row[1]))
+        numbers = np.array([(due[row[0]], *row[1:5]) for row in found], dtype=np.int64).reshape(-1, 5)
+        words = np.array([row[5:] for row in found], dtype=np.str_).reshape(-1, 3)
+        if not np.isin(words[:, 0], OUTCOMES).all() or not np.isin(words[:, 1], CERTAINTIES).all():
+            raise RecordingFailed(_FROM_ELSEWHERE.format(what=f"attempts of {client} in trial {trial}"))
+        intended, number, send, end, waited = (np.ascontiguousarray(c) for c in numbers.T)
+        return AttemptSamples(intended, number, send, end, waited, words[:, 0], words[:, 1], words[:, 2])
+
     def hiccups(self, trial: int) -> Int:
         """Rows of (instant, stall), by time."""
         found = sorted(self.rows("hiccups", "t_ns, stall_ns", "trial = ?", (trial,)))
@@ -254,10 +268,7 @@ def _client_columns(source: sqlite3.Connection | None, trial: int, client: str) 
         value = _sparse_text(source, "value", key, numbers[:, 0])
         error = _sparse_text(source, "error", key, numbers[:, 0])
     if np.any(numbers[:, 2] & 15 == _UNKNOWN_OUTCOME) or np.any(numbers[:, 2] >> 4 & 3 == _UNKNOWN_CERTAINTY):
-        raise RecordingFailed(
-            f"samples of {client} in trial {trial} have an outcome or certainty that this version does not know; "
-            "measure the run with the version that recorded it, or a later one"
-        )
+        raise RecordingFailed(_FROM_ELSEWHERE.format(what=f"samples of {client} in trial {trial}"))
     order = _order(numbers[:, 1], numbers[:, 3])
     _, probe, codes, intended, send, connected, first_byte, end, late = (np.ascontiguousarray(c[order]) for c in numbers.T)
     return SampleColumns(
@@ -279,6 +290,10 @@ def _client_columns(source: sqlite3.Connection | None, trial: int, client: str) 
     )
 
 
+_FROM_ELSEWHERE = (
+    "{what} have an outcome or certainty that this version does not know; "
+    "measure the run with the version that recorded it, or a later one"
+)
 _UNKNOWN_OUTCOME = 15
 _UNKNOWN_CERTAINTY = 3
 

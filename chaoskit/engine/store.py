@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,8 @@ def _trial(plan: Plan, index: int, events: Sequence[Event], files: SampleFiles) 
             problems.append(f"there are samples of a client {name!r} that the plan does not know")
             continue
         started = next((e.data for e in events if e.kind == "client.started" and e.data.get("client") == name), {})
-        clients[name] = _client(name, specs[name], started, files.samples(index, name))
+        client = _client(name, specs[name], started, files.samples(index, name))
+        clients[name] = client if client.policy is None else replace(client, attempts=files.attempts(index, name))
     return TrialRecord(
         index=index,
         plan=plan,
@@ -110,7 +112,7 @@ def _ended_ns(events: Sequence[Event], clients: dict[str, ClientSamples]) -> int
 def _client(name: str, spec: ClientSpec, started: dict[str, Any], columns: SampleColumns) -> ClientSamples:
     probes = int(started.get("probes") or spec.probes or 1)
     interval_ns = int(started.get("interval_ns") or round(probes * 1e9 / float(spec.rate)))
-    deadline_ns = int(started.get("deadline_ns") or spec.deadline.ns)
+    deadline_ns = int(started.get("deadline_ns") or spec.request_deadline.ns)
     slo_ns = spec.slo.ns if spec.slo is not None else None
     answered = np.isin(columns.outcome, ("ok", "degraded")) & (columns.t_end != MISSING)
     return ClientSamples(
@@ -123,7 +125,7 @@ def _client(name: str, spec: ClientSpec, started: dict[str, Any], columns: Sampl
         interval_ns=interval_ns,
         spacing_ns=int(started.get("spacing_ns") or interval_ns // probes),
         deadline_ns=deadline_ns,
-        window_ns=int(started.get("window_ns") or max(LEAST_WINDOW_NS, 10 * interval_ns, 2 * deadline_ns)),
+        window_ns=int(started.get("window_ns") or max(LEAST_WINDOW_NS, 10 * interval_ns, 2 * spec.deadline.ns)),
         slo_ns=slo_ns,
         t_intended=columns.t_intended,
         t_send=columns.t_send,
@@ -140,6 +142,8 @@ def _client(name: str, spec: ClientSpec, started: dict[str, Any], columns: Sampl
         value=columns.value,
         error=columns.error,
         probe=columns.probe,
+        policy=spec.policy,
+        attempt_deadline_ns=0 if spec.policy is None else spec.deadline.ns,
     )
 
 

@@ -42,7 +42,7 @@ class Availability:
         """{"clients": {name: ClientFigures}}."""
         figures = {name: client_figures(trial, samples) for name, samples in sorted(trial.clients.items())}
         for name, samples in sorted(trial.clients.items()):
-            if samples.client_class == "pooled":
+            if samples.client_class == "pooled" and samples.policy is None:
                 figures[name] = figures[name].model_copy(update={"reconnect": _reconnect(samples, trial, figures)})
         return {"clients": figures}
 
@@ -59,6 +59,7 @@ def client_figures(trial: TrialRecord, samples: ClientSamples) -> ClientFigures:
     return ClientFigures(
         type=samples.type,
         client_class=samples.client_class,
+        policy="" if samples.policy is None else samples.policy.text(),
         operation=samples.operation,
         target=samples.target,
         rto=invalid(recovery.rto, reasons),
@@ -167,7 +168,7 @@ def _baseline(trial: TrialRecord, samples: ClientSamples) -> dict[str, float | N
 
 def _reconnect(pooled: ClientSamples, trial: TrialRecord, figures: Mapping[str, ClientFigures]) -> Figure:
     """Compared with the fresh client at the same endpoint that is most like it."""
-    candidates = [s for s in trial.clients.values() if s.client_class == "fresh" and s.target == pooled.target]
+    candidates = [s for s in trial.clients.values() if s.measures_outages and s.target == pooled.target]
     if not candidates:
         return unknown(f"no fresh client at the endpoint {pooled.target!r} to compare with", rule=RECONNECT_RULE)
     fresh = min(candidates, key=lambda s: (s.operation != pooled.operation, s.type != pooled.type, s.client))

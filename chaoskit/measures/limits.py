@@ -67,10 +67,10 @@ def checked_clients(names: Sequence[str], clients: Sequence[str]) -> None:
 
 
 def per_client(limit: Any, trial: TrialMeasures) -> tuple[tuple[str, ClientFigures | None, Any], ...]:
-    """(client, its figures, its limit): those a mapping names, or every client of class fresh."""
+    """(client, its figures, its limit): those a mapping names, or every client of class fresh without a policy."""
     if isinstance(limit, Mapping):
         return tuple((name, trial.clients.get(name), value) for name, value in limit.items())
-    return tuple((name, f, limit) for name, f in sorted(trial.clients.items()) if f.client_class == "fresh")
+    return tuple((name, f, limit) for name, f in sorted(trial.clients.items()) if f.measures_outages)
 
 
 def outcome(name: str, bound: Bound | str, figure: Figure, trial: TrialMeasures, subject: str = "") -> ObjectiveOutcome:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from chaoskit.measures.limits import ceiling, checked_clients, floor, missing, nothing_seen, outcome, per_client
+from chaoskit.model.experiment import ClientSpec
 from chaoskit.model.result import ClientFigures, Figure, LedgerFigures, ObjectiveOutcome, TrialMeasures
 from chaoskit.model.units import Bound, Duration, Fraction
 
@@ -66,6 +67,15 @@ class RtoObjective(_PerClient):
 
     def figure(self, figures: ClientFigures) -> Figure:
         return figures.rto
+
+    def unfit(self, client: ClientSpec) -> str:
+        """Why a client's RTO would not be that of the service."""
+        if client.policy is None or not client.policy.retries or client.policy.judge_rto:
+            return ""
+        return (
+            "this client tries again, and so hides outages: its RTO is not that of the service; name a fresh client without a "
+            "policy, use worst_latency or abandoned, or say judge_rto: true in its policy"
+        )
 
 
 class OutageObjective(_PerClient):

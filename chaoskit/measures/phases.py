@@ -84,7 +84,7 @@ def _injected(fault: FaultRecord, began_ns: int, zero_ns: int) -> Phase:
 
 def reference_client(trial: TrialRecord) -> ClientSamples | None:
     """The fresh client whose outage the waterfall tells: one that writes a ledger before one that does not, then by name."""
-    fresh = [s for s in trial.clients.values() if s.client_class == "fresh"]
+    fresh = [s for s in trial.clients.values() if s.measures_outages]
     return min(fresh, key=lambda s: (s.operation != LEDGER_OPERATION, s.client)) if fresh else None
 
 
@@ -109,7 +109,11 @@ def _service_back(trial: TrialRecord, began_ns: int, zero_ns: int) -> list[Phase
     if samples is None:
         return []
     found = _back("rerouted", [samples], began_ns, zero_ns)
-    pooled = [s for _, s in sorted(trial.clients.items()) if s.client_class == "pooled" and s.target == samples.target]
+    pooled = [
+        s
+        for _, s in sorted(trial.clients.items())
+        if s.client_class == "pooled" and s.policy is None and s.target == samples.target
+    ]
     return found + _back("pooled clients back", pooled, began_ns, zero_ns)
 
 

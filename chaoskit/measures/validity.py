@@ -156,7 +156,7 @@ def _steady_before(samples: ClientSamples, span: OutageSpan | None, began_ns: in
         seen=seen,
         wanted=f"no failure in the last {duration_text(seconds(samples.window_ns))} before the fault",
         client=samples.client,
-        blocks=samples.client_class == "fresh",
+        blocks=samples.measures_outages,
     )
 
 

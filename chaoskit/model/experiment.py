@@ -9,6 +9,7 @@ from pydantic import AliasChoices, BeforeValidator, Field, model_validator
 from chaoskit.model.blast_radius import BlastRadius, Listed
 from chaoskit.model.condition import Condition, Probe
 from chaoskit.model.lab import Identifier, Names
+from chaoskit.model.policy import NamedPolicy, RetryPolicy
 from chaoskit.model.record import OpenRecord, Record
 from chaoskit.model.units import Bound, Duration, Fraction, Rate
 
@@ -81,7 +82,7 @@ class ClientSpec(OpenRecord):
     rate: Rate
     """Attempts per time over all its probes, sent at instants fixed in advance."""
     deadline: Duration = Duration(0.5)
-    """W: an answer later than this after the intended instant is not ok."""
+    """W: an answer later than this after the intended instant is not ok. With a policy, each attempt's own time-out."""
     endpoint: str | None = None
     """One of the lab's endpoints (classes `fresh` and `pooled`)."""
     target: str | None = None
@@ -94,6 +95,21 @@ class ClientSpec(OpenRecord):
     """Attempts under way at once, at most; one that finds no room is recorded as not sent."""
     slo: Duration | None = None
     """An answer within W but later than this counts as degraded."""
+    policy: RetryPolicy | None = None
+    """What it does about errors. Left out, each request is one attempt: such clients measure outages, retrying ones hide them."""
+    policies: dict[Identifier, NamedPolicy] = {}
+    """Several policies side by side: each becomes a client of its own, named `CLIENT-POLICY`, with the same load."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> ClientSpec:
+        if self.policy is not None and self.policies:
+            raise ValueError("a client has one policy or several policies, not both")
+        return self
+
+    @property
+    def request_deadline(self) -> Duration:
+        """How long one request may take, retries included; W for clients without a policy."""
+        return self.deadline if self.policy is None else Duration(self.policy.patience_ns(self.deadline.ns) / 1e9)
 
 
 class ClientSteady(Record):

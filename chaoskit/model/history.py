@@ -82,6 +82,11 @@ CREATE TABLE IF NOT EXISTS samples (
   outcome TEXT NOT NULL, certainty TEXT NOT NULL, node TEXT, term TEXT, value TEXT,
   late_end INTEGER, in_flight INTEGER NOT NULL DEFAULT 0, tainted INTEGER NOT NULL DEFAULT 0, error TEXT
 );
+CREATE TABLE IF NOT EXISTS attempts (
+  trial INTEGER NOT NULL, client TEXT NOT NULL, seq INTEGER NOT NULL, attempt INTEGER NOT NULL,
+  t_send INTEGER NOT NULL, t_end INTEGER NOT NULL, waited_ns INTEGER NOT NULL,
+  outcome TEXT NOT NULL, certainty TEXT NOT NULL, node TEXT, error TEXT
+);
 CREATE TABLE IF NOT EXISTS hiccups (
   trial INTEGER NOT NULL, worker TEXT NOT NULL, t_ns INTEGER NOT NULL, stall_ns INTEGER NOT NULL
 );
@@ -104,6 +109,8 @@ CREATE TABLE IF NOT EXISTS clocks (
 """All instants CLOCK_MONOTONIC ns. `samples.t_end`: when the answer, error or deadline W came; `late_end`: when an answer after W
 came, if it did. `roles.state`: 1 holds the role, 0 does not, NULL no answer. `reads.kind`: `final` (strong read on the leader),
 `dump` (that node's own content in the end) or `rejoined` (the same as soon as its fault was healed); `read_backs` has one row
-for each of them, so that an empty or failed read is told from "all lost". `samples.certainty` follows MEASUREMENT.md section 3
-(ok: acknowledged; fail: surely not applied; info: unknown).
+for each of them, so that an empty or failed read is told from "all lost". `samples` has one row a request.
+Of clients with a retry policy that is what became of the request in the end (`t_send` of its first attempt, outcome of its last,
+certainty of all together), and `attempts` has each attempt, from 1, and the wait before it. `samples.certainty` follows
+MEASUREMENT.md section 3 (ok: acknowledged; fail: surely not applied; info: unknown).
 """

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from chaoskit.model.history import Event
 from chaoskit.model.plan import Plan
+from chaoskit.model.policy import RetryPolicy
 
 Int = NDArray[np.int64]
 MISSING = -1
@@ -18,8 +19,31 @@ MISSING = -1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class AttemptSamples:
+    """Each attempt of a client with a policy, sorted by `t_send`. Instants: CLOCK_MONOTONIC ns."""
+
+    t_intended: Int
+    """When its request was due: attempts with the same instant are of one request."""
+    number: Int
+    """From 1, within its request."""
+    t_send: Int
+    t_end: Int
+    waited_ns: Int
+    """The wait that the policy chose before it; 0 for the first."""
+    outcome: NDArray[np.str_]
+    certainty: NDArray[np.str_]
+    node: NDArray[np.str_]
+
+    def __len__(self) -> int:
+        return len(self.t_send)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class ClientSamples:
-    """All attempts of one client in one trial, sorted by `t_intended`. Instants: CLOCK_MONOTONIC ns, MISSING where none."""
+    """All requests of one client in one trial, sorted by `t_intended`. Instants: CLOCK_MONOTONIC ns, MISSING where none.
+
+    Without a policy each request is one attempt. With one, a row is what became of the request after its last attempt.
+    """
 
     client: str
     type: str
@@ -53,6 +77,16 @@ class ClientSamples:
     value: NDArray[np.str_]
     error: NDArray[np.str_]
     probe: Int
+    policy: RetryPolicy | None = None
+    attempt_deadline_ns: int = 0
+    """What each attempt of a client with a policy may take; `deadline_ns` is then the user's patience."""
+    attempts: AttemptSamples | None = None
+    """None where there is no policy."""
+
+    @property
+    def measures_outages(self) -> bool:
+        """Whether it meets outages as they are: a new connection for each attempt, and no policy that could hide one."""
+        return self.client_class == "fresh" and self.policy is None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -58,6 +58,8 @@ class Outage(Record):
 class ClientFigures(Record):
     type: str = ""
     client_class: str = "fresh"
+    policy: str = ""
+    """What it does about errors. Not empty: its figures are what its users felt, and may hide an outage."""
     operation: str = ""
     target: str = ""
     rto: Figure
@@ -75,6 +77,11 @@ class ClientFigures(Record):
     """`client_reconnect`: RTO of the pooled class minus that of the fresh one."""
     baseline: dict[str, float | None] = {}
     """success (share), p95 (seconds), operations."""
+
+    @property
+    def measures_outages(self) -> bool:
+        """Whether it met outages as they are: a new connection for each attempt, and no policy that could hide one."""
+        return self.client_class == "fresh" and not self.policy
 
 
 class LostWrite(Record):

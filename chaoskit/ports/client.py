@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Protocol
 from pydantic import Field
 
 from chaoskit.model.history import Certainty, Outcome
+from chaoskit.model.policy import RetryPolicy
 from chaoskit.model.record import Record
 
 
@@ -46,8 +47,10 @@ class ClientConfig(Record):
     interval_ns: int
     probes: int
     deadline_ns: int
+    """What one attempt may take."""
     window_ns: int
     in_flight: int
+    """Requests under way at once, at most."""
     vantage: str
     target: str
     """The endpoint's name, or the node for the direct class."""
@@ -68,6 +71,18 @@ class ClientConfig(Record):
     """The directory of Lab.inside(); empty where nodes have no way in."""
     directory: str = ""
     """The folder of the experiment's file."""
+    policy: RetryPolicy | None = None
+    """What is done about errors, around the client type, which knows nothing of it. None: each request is one attempt."""
+
+    @property
+    def patience_ns(self) -> int:
+        """What one request may take, from its intended instant."""
+        return self.deadline_ns if self.policy is None else self.policy.patience_ns(self.deadline_ns)
+
+
+def request_number(token: str) -> int:
+    """The number of the request that a probe's token belongs to, from 0: tokens end with it, and retries carry the same one."""
+    return int(token.rpartition(".")[2])
 
 
 class ClientType(Protocol):
@@ -94,6 +109,8 @@ class ClientType(Protocol):
 
     async def attempt(self, token: str) -> Answer:
         """One operation. Never raises for what the service does; the caller enforces the deadline by cancelling.
+
+        `token` ends with the number of the request; a retry of the same request comes with the same token.
 
         When cancelled it returns at once, without waiting for anything: with an Answer (`timeout`, and `fail` where nothing had
         been sent) or by letting the cancellation through, which counts as `timeout` with certainty `info`.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
+from chaoskit.model.experiment import ClientSpec
 from chaoskit.model.recorded import TrialRecord
 from chaoskit.model.result import ObjectiveOutcome, TrialMeasures
 
@@ -23,9 +24,21 @@ class Objective(Protocol):
 
     name: str
     example: str
+    # One that not every client can be judged by also has a method unfit(client: ClientSpec) -> str: why not, or empty.
 
     def check(self, limit: Any, clients: Sequence[str]) -> None:
         """ValueError with what is allowed, where the limit is not one."""
 
     def judge(self, limit: Any, trial: TrialMeasures) -> Sequence[ObjectiveOutcome]:
         """Met, missed, or unknown (None) with the reason. Pure."""
+
+
+def unfit_clients(objective: Objective, limit: Any, clients: Mapping[str, ClientSpec]) -> Iterator[tuple[str, str]]:
+    """(client, why) for each client that a limit names and that the objective cannot be judged by."""
+    unfit = getattr(objective, "unfit", None)
+    if unfit is None or not isinstance(limit, Mapping):
+        return
+    for name in limit:
+        why = unfit(clients[name]) if name in clients else ""
+        if why:
+            yield str(name), why

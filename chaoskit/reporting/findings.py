@@ -39,7 +39,7 @@ def _point(figure: Figure | None) -> float | None:
 
 
 def _fresh(trial: TrialResult) -> dict[str, ClientFigures]:
-    return {name: c for name, c in trial.clients.items() if c.client_class == "fresh"} or dict(trial.clients)
+    return {name: c for name, c in trial.clients.items() if c.measures_outages} or dict(trial.clients)
 
 
 def _healed_s(trial: TrialResult) -> float | None:

@@ -122,7 +122,7 @@ def downtime_sentence(view: View) -> str:
     """How long users were down, at worst; or why that cannot be said."""
     trials = view.result.trials
     every = _felt(trials)
-    felt = [f for f in every if f.figures.client_class == "fresh"] or every
+    felt = [f for f in every if f.figures.measures_outages] or every
     if not felt:
         return f"How long users were down is unknown: {view.result.incomplete or 'no client was measured'}."
     valid = [f for f in felt if f.figures.rto.valid]

@@ -19,7 +19,7 @@ from chaoskit.engine.sample_store import SampleFiles
 from chaoskit.engine.store import merge_spool, read_events, read_plan, read_run
 from chaoskit.model.errors import InputError, RecordingFailed
 from chaoskit.model.recorded import TrialRecord
-from tests.measures.recorded import client, dump, failed_over, fault, final_read, plan, trial
+from tests.measures.recorded import client, dump, failed_over, fault, final_read, plan, trial, with_policy
 from tests.measures.run_directories import write_database, write_run
 
 
@@ -64,6 +64,34 @@ def test_a_run_is_read_back_as_it_was_recorded(tmp_path: Path) -> None:
     for mine, other in zip(found, wanted, strict=True):
         assert_same(mine, other)
     assert found[1].problems == ("the disk was full",)
+
+
+def test_attempts_come_back_with_their_requests(tmp_path: Path) -> None:
+    policy = {"retry": "fixed", "wait": "500ms", "attempts": 4}
+    spec = {"type": "postgres", "operation": "append", "rate": "100/s", "deadline": "200ms", "endpoint": "write"}
+    planned = plan(clients={"orders": spec | {"policy": policy}})
+    wanted = with_policy(client(down=[(2, 3)], not_sent=[(8, 8.05)], probes=10), policy, [0.5] * 3)
+    record = trial(wanted, planned=planned)
+    for spooled in (False, True):
+        (found,) = read_run(write_run(tmp_path / f"run{spooled}", planned, record, spooled=spooled))
+        mine, other = found.clients["orders"].attempts, wanted.attempts
+        assert mine is not None
+        assert other is not None
+        assert len(mine) > len(wanted.t_intended)
+        for field in fields(other):
+            assert np.array_equal(getattr(mine, field.name), getattr(other, field.name)), field.name
+        assert found.clients["orders"].policy == wanted.policy
+        assert found.clients["orders"].deadline_ns == wanted.deadline_ns
+
+
+def test_a_run_recorded_before_there_were_policies_has_no_attempts(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", two_clients(), record())
+    with closing(sqlite3.connect(run / "samples.sqlite")) as db:
+        db.execute("DROP TABLE attempts")
+    (found,) = read_run(run)
+    assert_same(found, record())
+    with SampleFiles.open(run) as files:
+        assert len(files.attempts(0, "orders")) == 0
 
 
 def test_what_was_not_merged_yet_is_read_from_the_spool(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from chaoskit.model.experiment import Experiment
 from chaoskit.model.history import Event
 from chaoskit.model.lab import LabPlan, LabSpec
 from chaoskit.model.plan import Plan, PlannedAction, SourceFile, TrialPlan
-from chaoskit.model.recorded import MISSING, ClientSamples, FaultRecord, ReadBack, RoleSamples, TrialRecord
+from chaoskit.model.policy import RetryPolicy
+from chaoskit.model.recorded import MISSING, AttemptSamples, ClientSamples, FaultRecord, ReadBack, RoleSamples, TrialRecord
 
 ZERO_NS = 1_000_000_000_000
 BASELINE_S = 30.0
@@ -109,6 +110,52 @@ def client(
         value=np.zeros(count, dtype="U1"),
         error=np.zeros(count, dtype="U1"),
         probe=(number % probes).astype(np.int64),
+    )
+
+
+def with_policy(
+    samples: ClientSamples, policy: Mapping[str, Any], waits_s: Sequence[float] = (), *, attempt_s: float = 0.002
+) -> ClientSamples:
+    """The same client with a policy: each request that fails first was tried again after these waits, until one was ok.
+
+    Whether an attempt fails is what `samples` says of the request that was due nearest to it; failed ones take `attempt_s`.
+    """
+    down = ~samples.ok & (samples.t_send != MISSING)
+    took = samples.t_end - samples.t_send
+    rows: list[tuple[int, int, int, int, int, str, str]] = []
+    end, outcome, certainty, node = samples.t_end.copy(), samples.outcome.copy(), samples.certainty.copy(), samples.node.copy()
+    for i in np.flatnonzero(samples.t_send != MISSING).tolist():
+        at, number, waited = int(samples.t_send[i]), 1, 0
+        while True:
+            near = min(int(np.searchsorted(samples.t_intended, at)), len(down) - 1)
+            failed = bool(down[near])
+            ended = at + (round(attempt_s * 1e9) if failed else int(took[near]))
+            word, sure = str(samples.outcome[near]), str(samples.certainty[near])
+            rows.append((int(samples.t_intended[i]), number, at, ended, waited, word, sure))
+            if not failed or number > len(waits_s):
+                break
+            waited = round(waits_s[number - 1] * 1e9)
+            at, number = ended + waited, number + 1
+        end[i], outcome[i] = ended, word
+        node[i] = samples.node[near]
+        mine = [r[6] for r in rows[-number:]]
+        certainty[i] = "ok" if "ok" in mine else "info" if "info" in mine else "fail"
+    rows.sort(key=lambda r: (r[2], r[0], r[1]))
+    columns = [np.array(c, dtype=np.int64) for c in list(zip(*rows, strict=True))[:5]]
+    words = [np.array([r[k] for r in rows], dtype=np.str_) for k in (5, 6)]
+    chosen = RetryPolicy.model_validate(policy)
+    patience_ns = chosen.patience_ns(samples.deadline_ns)
+    return replace(
+        samples,
+        policy=chosen,
+        attempt_deadline_ns=samples.deadline_ns,
+        deadline_ns=patience_ns,
+        attempts=AttemptSamples(*columns, *words, np.zeros(len(rows), dtype="U1")),  # type: ignore[arg-type]
+        t_end=end,
+        outcome=outcome,
+        certainty=certainty,
+        node=node,
+        ok=(outcome == "ok") & (end - samples.t_intended <= patience_ns),
     )
 
 

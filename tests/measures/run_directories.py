@@ -36,6 +36,18 @@ def sample_rows(trial: int, c: ClientSamples) -> list[tuple[Any, ...]]:
     ]  # fmt: skip
 
 
+def attempt_rows(trial: int, c: ClientSamples) -> list[tuple[Any, ...]]:
+    """Rows of `attempts`; none of a client without a policy."""
+    if c.attempts is None:
+        return []
+    a, numbers = c.attempts, {t: seq for seq, t in enumerate(c.t_intended.tolist())}
+    columns = (a.t_intended, a.number, a.t_send, a.t_end, a.waited_ns, a.outcome, a.certainty, a.node)
+    return [
+        (trial, c.client, numbers[due], number, send, end, waited, outcome, certainty, node or None, None)
+        for due, number, send, end, waited, outcome, certainty, node in zip(*(x.tolist() for x in columns), strict=True)
+    ]
+
+
 def write_database(file: Path, record: TrialRecord, clients: Sequence[ClientSamples], *, rest: bool = True) -> None:
     """One SQLite file with these clients' samples and, with `rest`, the roles, reads and hiccups of the trial."""
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -44,6 +56,7 @@ def write_database(file: Path, record: TrialRecord, clients: Sequence[ClientSamp
         db.executescript(SAMPLES_DDL)
         for c in clients:
             db.executemany(f"INSERT INTO samples VALUES ({', '.join('?' * 23)})", sample_rows(t, c))
+            db.executemany(f"INSERT INTO attempts VALUES ({', '.join('?' * 11)})", attempt_rows(t, c))
         if rest:
             for r in record.roles:
                 rows = zip(r.t_begin.tolist(), r.t_end.tolist(), r.state.tolist(), strict=True)
