@@ -65,7 +65,7 @@ def settling_figures(trial: TrialRecord, began_ns: int) -> SettlingFigures:
     raw = {name: transitions(trial, s, began_ns) for name, s in sorted(trial.clients.items())}
     counts = {name: len(found) for name, found in raw.items()}
     kept = sorted((t for found in raw.values() for t in found), key=lambda t: (t.high_s, t.client))[:MOST_TRANSITIONS]
-    fresh = [s for _, s in sorted(trial.clients.items()) if s.client_class == "fresh"]
+    fresh = [s for _, s in sorted(trial.clients.items()) if s.measures_outages]
     if not fresh:
         why = "there is no fresh client"
         flaps = unknown(why, unit="count", rule=FLAPS_RULE)
