@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from chaoskit.engine.checking_order import OrderChecker, radius_problems
+from chaoskit.engine.checking_trials import over_trials_problems
 from chaoskit.engine.document import Document, Keys
 from chaoskit.engine.explaining import problems_of, written_names
 from chaoskit.engine.registry import Registry
@@ -49,6 +50,7 @@ class Checker:
             yield from self._action(("method", i), action)
         yield from self._in_time()
         yield from self._objectives()
+        yield from over_trials_problems(self.experiment, self.document, self._client_names())
 
     # -- names that are there -------------------------------------------------------------------------------------------
 

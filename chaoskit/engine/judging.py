@@ -11,14 +11,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from chaoskit.engine import registry
+from chaoskit.engine import quantiles, registry
+from chaoskit.engine.downtime import yearly_downtime
 from chaoskit.engine.measuring import read_measures
 from chaoskit.engine.run_directory import RunDirectory
 from chaoskit.engine.statistics import pooled_losses, summary
 from chaoskit.engine.store import read_events, read_plan
 from chaoskit.model.errors import InputError, Problem
 from chaoskit.model.history import Event
-from chaoskit.model.over_trials import Summary
+from chaoskit.model.over_trials import Summary, YearlyDowntime
 from chaoskit.model.plan import Plan
 from chaoskit.model.result import (
     ExperimentRef,
@@ -35,23 +36,32 @@ from chaoskit.ports.measure import Objective
 
 RESULT_FILE = "result.json"
 ENVIRONMENT_FILE = "environment.json"
+JUDGED_TOGETHER = "it has no objective of its own: all trials are judged together"
 NO_OBJECTIVE = "no objective was stated: there is nothing to pass; add `objectives:` to the experiment"
 
 
-def judge_run(run_dir: Path, undo: UndoSummary = UndoSummary(), incomplete: str | None = None) -> Result:  # noqa: B008 - frozen
+def judge_run(
+    run_dir: Path,
+    undo: UndoSummary = UndoSummary(),  # noqa: B008 - frozen
+    incomplete: str | None = None,
+    stated: Mapping[str, Any] | None = None,
+) -> Result:
     """Judge a measured run and write result.json; the same run and arguments give the same bytes.
 
-    `incomplete`: why the run ended early, where the caller knows better than the record does.
+    `incomplete`: why the run ended early, where the caller knows better than the record does. `stated`: fields of the experiment
+    that decide no verdict (a failure rate, an availability target), instead of what the plan says.
     InputError where the run was not recorded or not measured, RecordingFailed where the file cannot be written.
     """
     plan = read_plan(run_dir)
+    if stated:
+        plan = plan.model_copy(update={"experiment": plan.experiment.model_copy(update=dict(stated))})
     events = read_events(run_dir)
     made = result(
         plan,
         read_measures(run_dir),
         events,
         undo,
-        objectives=_registered(plan),
+        objectives=registered_objectives(plan),
         run_id=_run_id(events, run_dir),
         environment=_environment(run_dir),
         incomplete=incomplete,
@@ -61,7 +71,8 @@ def judge_run(run_dir: Path, undo: UndoSummary = UndoSummary(), incomplete: str 
     return made
 
 
-def _registered(plan: Plan) -> dict[str, Objective]:
+def registered_objectives(plan: Plan) -> dict[str, Objective]:
+    """What judges each key of the plan's `objectives`."""
     loaded = {name: registry.load("objectives", name) for name in plan.experiment.objectives}
     return {name: made() if isinstance(made, type) else made for name, made in loaded.items()}
 
@@ -93,9 +104,13 @@ def result(
     incomplete: str | None = None,
 ) -> Result:
     """The whole result. Pure."""
-    trials = tuple(trial_result(m, plan.experiment.objectives, objectives) for m in measures)
-    ended_early = incomplete or _incomplete(events)
-    verdict, reasons = run_verdict(trials, len(plan.trials), ended_early, undo)
+    experiment = plan.experiment
+    trials = tuple(trial_result(m, experiment.objectives, objectives, together=bool(experiment.over_trials)) for m in measures)
+    ended_early, stopped = incomplete or _incomplete(events), _stopped(events)
+    together = together_outcomes(plan, trials)
+    verdict, reasons = run_verdict(
+        trials, len(plan.trials), ended_early, undo, together=together, alone=bool(experiment.objectives), stopped=stopped
+    )
     first, last = (events[0].wall, events[-1].wall) if events else ("", "")
     return Result(
         run_id=run_id,
@@ -122,11 +137,31 @@ def result(
         trials=trials,
         summary=summaries(trials),
         losses=pooled_losses(trials),
-        objectives=over_trials(trials),
+        objectives=(*over_trials(trials), *together),
+        yearly=_yearly(plan, trials),
         predicted_rto_s=plan.predicted_rto_s,
         undo=undo,
         incomplete=ended_early,
+        stopped=stopped,
     )
+
+
+def _stopped(events: Sequence[Event]) -> str | None:
+    return next((str(e.data.get("reason")) for e in events if e.kind == "run.decided"), None)
+
+
+def together_outcomes(plan: Plan, trials: Sequence[TrialResult]) -> tuple[ObjectiveOutcome, ...]:
+    """What was promised of quantiles over all trials."""
+    figures = series(trials)
+    return tuple(quantiles.outcome(asked, figures.get(asked.figure, ())) for asked in plan.experiment.over_trials)
+
+
+def _yearly(plan: Plan, trials: Sequence[TrialResult]) -> YearlyDowntime | None:
+    experiment = plan.experiment
+    if experiment.failures_per_year is None:
+        return None
+    target = None if experiment.availability_target is None else float(experiment.availability_target)
+    return yearly_downtime([f for _, f in series(trials).get("rto", ())], experiment.failures_per_year, target)
 
 
 def _incomplete(events: Sequence[Event]) -> str | None:
@@ -137,13 +172,17 @@ def _incomplete(events: Sequence[Event]) -> str | None:
     return str(said) if said else None
 
 
-def trial_result(measured: TrialMeasures, limits: Mapping[str, Any], objectives: Mapping[str, Objective]) -> TrialResult:
-    """One trial, judged."""
+def trial_result(
+    measured: TrialMeasures, limits: Mapping[str, Any], objectives: Mapping[str, Objective], *, together: bool = False
+) -> TrialResult:
+    """One trial, judged. `together`: something is promised of all trials, so that one without objectives of its own may stand."""
     outcomes = tuple(o for name, limit in limits.items() for o in objectives[name].judge(limit, measured))
     blockers = blocking_reasons(measured)
     if blockers:
         outcomes = tuple(o.model_copy(update={"met": None, "reasons": _once(*o.reasons, *blockers)}) for o in outcomes)
     verdict, reasons = _trial_verdict(outcomes, blockers)
+    if together and not outcomes and not blockers:
+        reasons = (JUDGED_TOGETHER,)
     return TrialResult(**dict(measured), verdict=verdict, objectives=outcomes, reasons=reasons)
 
 
@@ -176,19 +215,40 @@ def _once(*reasons: str) -> tuple[str, ...]:
 
 
 def run_verdict(
-    trials: Sequence[TrialResult], planned: int, incomplete: str | None, undo: UndoSummary
+    trials: Sequence[TrialResult],
+    planned: int,
+    incomplete: str | None,
+    undo: UndoSummary,
+    *,
+    together: Sequence[ObjectiveOutcome] = (),
+    alone: bool = True,
+    stopped: str | None = None,
 ) -> tuple[Verdict, tuple[str, ...]]:
-    """Failed where a trial failed; passed only where all that were planned passed and nothing is left broken."""
-    reasons = [f"trial {t.index}: {reason}" if planned > 1 else reason for t in trials for reason in t.reasons]
+    """Failed where a trial failed; passed only where all that were planned passed and nothing is left broken.
+
+    `together`: what was promised of all trials; `alone`: each trial has objectives of its own as well. `stopped`: why fewer
+    trials than planned were enough.
+    """
+    reasons = [
+        f"trial {t.index}: {reason}" if planned > 1 else reason
+        for t in trials
+        for reason in t.reasons
+        if reason != JUDGED_TOGETHER
+    ]
+    reasons += [f"{o.name}: {o.actual}; wanted {o.target}" for o in together if o.met is False]
+    reasons += [f"{o.name} is unknown: {o.actual}; {'; '.join(o.reasons)}" for o in together if o.met is None]
     if incomplete:
         reasons.append(f"the run is incomplete: {incomplete}")
+    elif stopped:
+        reasons.append(f"stopped after {len(trials)} of {planned} trials: {stopped}")
     elif len(trials) < planned:
         reasons.append(f"{len(trials)} of {planned} trials were carried out")
     reasons.extend(f"still broken: {what}" for what in undo.dirty)
-    if any(t.verdict == "failed" for t in trials):
+    if any(t.verdict == "failed" for t in trials) or any(o.met is False for o in together):
         return "failed", _once(*reasons)
-    whole = not incomplete and len(trials) == planned and not undo.dirty and planned > 0
-    if whole and all(t.verdict == "passed" for t in trials):
+    whole = not incomplete and (len(trials) == planned or bool(stopped)) and not undo.dirty and planned > 0
+    by_themselves = all(t.verdict == "passed" for t in trials) if alone or not together else True
+    if whole and by_themselves and all(o.met for o in together):
         return "passed", _once(*reasons)
     return "unknown", _once(*reasons) or ("nothing was measured",)
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from chaoskit.engine.checking import candidate_nodes
+from chaoskit.engine.checking_trials import over_trials_notes
 from chaoskit.engine.expanding import Injectable, expanded, is_by_clock
 from chaoskit.engine.loading import Loaded, LoadedLab
 from chaoskit.engine.previewing import preview
@@ -166,3 +167,4 @@ def _notes(loaded: Loaded) -> Iterable[str]:
         yield f"the clean baseline is {experiment.baseline}, shorter than 30s: the figures say so"
     if experiment.seed is not None:
         yield f"the experiment fixes its seed ({experiment.seed})"
+    yield from over_trials_notes(experiment)

@@ -14,6 +14,7 @@ import psutil
 from chaoskit import __version__
 from chaoskit.engine.interrupting import Interrupts
 from chaoskit.engine.run_directory import EventLog, RunDirectory
+from chaoskit.engine.stopping import EarlyStop
 from chaoskit.engine.trial import RunContext, Trial
 from chaoskit.engine.undo import UndoJournal
 from chaoskit.model.errors import ChaoskitError, HealFailed, Interrupted, StepFailed
@@ -71,14 +72,19 @@ def run_plan(
     with interrupts.installed():
         try:
             events.add("run.started", run_id=run_id)
+            early_stop = EarlyStop(plan, run.path)
             for trial_plan in plan.trials:
                 trial = Trial(context, trial_plan)
                 try:
                     trial.run()
                 except StepFailed:
-                    continue  # this trial could not be done (no target, nothing to kill); it says so, and the next one may
+                    pass  # this trial could not be done (no target, nothing to kill); it says so, and the next one may
                 finally:
                     kept = trial.lab_id if trial.lab_kept else None
+                if (settled := early_stop.reason(trial_plan.index)) is not None:
+                    events.trial = None
+                    events.add("run.decided", reason=settled, carried_out=trial_plan.index + 1, planned=len(plan.trials))
+                    break
         except ChaoskitError as error:
             ended_by = error
         except BaseException as error:

@@ -58,15 +58,17 @@ def read_events(run_dir: Path) -> tuple[Event, ...]:
     return tuple(events)
 
 
-def read_run(run_dir: Path) -> Iterator[TrialRecord]:
-    """Every trial that was started, in order. Only one trial's samples are in memory at a time.
+def read_run(run_dir: Path, only: int | None = None) -> Iterator[TrialRecord]:
+    """Every trial that was started, in order, or only one. Only one trial's samples are in memory at a time.
 
     InputError where `run_dir` is no run directory, RecordingFailed where its record is damaged.
     """
     plan = read_plan(run_dir)
     events = read_events(run_dir)
     with SampleFiles.open(run_dir) as files:
-        for index in sorted({e.trial for e in events if e.trial is not None and e.kind == "trial.started"}):
+        for index in sorted(
+            {e.trial for e in events if e.trial is not None and e.kind == "trial.started" and only in (None, e.trial)}
+        ):
             yield _trial(plan, index, [e for e in events if e.trial == index], files)
 
 

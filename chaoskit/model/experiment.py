@@ -26,6 +26,17 @@ ShareBound = Annotated[Bound, BeforeValidator(_share)]
 TimeBound = Annotated[Bound, BeforeValidator(_time)]
 
 
+def _amount(value: Any) -> Bound:
+    """A limit on a time, or on a count."""
+    try:
+        return Bound.parse(value, Duration)
+    except ValueError:
+        return Bound.parse(value, None)
+
+
+AmountBound = Annotated[Bound, BeforeValidator(_amount)]
+
+
 class LabChoice(Record):
     """Which lab, which variant of it, which settings changed."""
 
@@ -201,6 +212,34 @@ class AbortWhen(Record):
         return not (self.clients or self.file or self.probes)
 
 
+class QuantileObjective(Record):
+    """What is promised of most trials, with a stated confidence, such as "p95 <= 30s"."""
+
+    figure: str = "rto"
+    """`rto` (the worst fresh client of each trial), `rto:<client>`, `rpo_window`, `lost` or `flaps`."""
+    quantile: Fraction
+    """The share of failovers that keep the limit: 95% is the p95."""
+    limit: AmountBound
+    """From above: a duration, or a count for `lost` and `flaps`."""
+    confidence: Fraction = Fraction(0.95)
+    """How sure it must be. p95 with 95 % takes 59 trials that all keep the limit, 93 with one that does not."""
+
+    @model_validator(mode="after")
+    def _is_a_tail(self) -> QuantileObjective:
+        if not 0.5 <= float(self.quantile) < 1:
+            raise ValueError("a quantile lies between 50% and below 100%: no number of trials shows what holds always")
+        if not 0.5 <= float(self.confidence) < 1:
+            raise ValueError("a confidence lies between 50% and below 100%: no number of trials is certain")
+        if self.limit.operator not in ("<=", "<"):
+            raise ValueError("smaller is better here: write a limit from above, such as '<= 30s'")
+        return self
+
+    @property
+    def name(self) -> str:
+        """`p95`, `p99.9`."""
+        return f"p{float(self.quantile) * 100:.10g}"
+
+
 class Experiment(Record):
     """experiment.yaml."""
 
@@ -230,11 +269,19 @@ class Experiment(Record):
     """How long clients may take to be back after the last heal before the RTO is censored."""
     objectives: dict[str, Any] = {}
     """Objective -> limit; each belongs to a measure."""
+    over_trials: tuple[QuantileObjective, ...] = Field(default=(), alias="over-trials")
+    """What must hold of a quantile over all trials; judged once, besides `objectives`, which hold in each."""
+    failures_per_year: Annotated[float, Field(gt=0, le=1e6)] | None = Field(default=None, alias="failures-per-year")
+    """How often this happens; with the mean RTO it gives the yearly downtime."""
+    availability_target: Fraction | None = Field(default=None, alias="availability-target")
+    """Such as 99.99%: the error budget that the yearly downtime is held against. It decides no verdict."""
     abort_when: AbortWhen = Field(default=AbortWhen(), alias="abort-when")
     """When to give up before the end."""
     blast_radius: BlastRadius = Field(default=BlastRadius(), alias="blast-radius")
     """What may be broken at once at most, and what never; together with the lab's own."""
     repeat: Annotated[int, Field(ge=1, le=1000)] = 1
-    """Trials, each with a fresh lab."""
+    """Trials, each with a fresh lab; on a lab that is up already (`run --on`) with one that is verified to be restored."""
+    stop_when: Literal["decided"] | None = Field(default=None, alias="stop-when")
+    """`decided`: no more trials once the verdict is settled, whatever they would give. Left out: all of them."""
     seed: int | None = None
     """Decides every draw; chosen anew, and recorded, where left out."""

@@ -61,6 +61,7 @@ EVENT_KINDS = {
     "problem": "message (something that makes figures invalid)",
     "note": "text, author",
     "lab.down": "took_s",
+    "run.decided": "reason, carried_out, planned: no more trials are needed",
     "trial.ended": "index",
     "run.ended": "",
 }

@@ -70,3 +70,32 @@ class PooledLosses(Record):
     lossy_trials_below: float
     """95 % bound of the share of trials that lose any write, exact."""
     text: str = ""
+
+
+class YearlyDowntime(Record):
+    """Failures a year, as stated, times the mean measured RTO. Seconds a year; None as a bound: unknown, or infinite."""
+
+    failures_per_year: float
+    n: int
+    """Trials with a valid RTO."""
+    mean_rto_s: float | None = None
+    """None where a trial is censored."""
+    mean_low_s: float | None = None
+    """95 % interval of the mean by Student's t, widened by the trials' own bounds."""
+    mean_high_s: float | None = None
+    downtime_s: float | None = None
+    downtime_low_s: float | None = None
+    downtime_high_s: float | None = None
+    availability: float | None = None
+    availability_low: float | None = None
+    availability_high: float | None = None
+    availability_target: float | None = None
+    budget_s: float | None = None
+    """Downtime a year that the target allows."""
+    budget_used: float | None = None
+    """The share of the budget that such failures use up."""
+    failures_in_budget: float | None = None
+    """So many failures a year the budget pays for."""
+    within_budget: bool | None = None
+    """Where the whole interval says so; None: not decided."""
+    text: str = ""

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from chaoskit.model.over_trials import PooledLosses, Summary
+from chaoskit.model.over_trials import PooledLosses, Summary, YearlyDowntime
 from chaoskit.model.record import Record
 
 Verdict = Literal["passed", "failed", "unknown"]
@@ -307,8 +307,12 @@ class Result(Record):
     summary: dict[str, Summary] = {}
     losses: PooledLosses | None = None
     """The ledgers of all trials together."""
+    yearly: YearlyDowntime | None = None
+    """Where a failure rate was stated."""
     objectives: tuple[ObjectiveOutcome, ...] = ()
     predicted_rto_s: tuple[float, float] | None = None
     undo: UndoSummary = UndoSummary()
     incomplete: str | None = None
     """Why the run ended early, where it did."""
+    stopped: str | None = None
+    """Why fewer trials than planned were enough, where the experiment stops when its question is decided."""

@@ -126,6 +126,7 @@ _SENTENCES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "problem": lambda d: f"Problem: {_named(d, 'message')}",
     "note": lambda d: f"{d.get('author') or 'Note'}: {_named(d, 'text')}",
     "lab.down": lambda d: f"Lab removed{_took(d)}",
+    "run.decided": lambda d: f"Decided after {d.get('carried_out')} of {d.get('planned')} trials: {d.get('reason')}",
     "trial.ended": lambda d: f"Trial {_named(d, 'index')} ended",
     "run.ended": lambda d: "Run ended" + (f" early: {d['incomplete']}" if d.get("incomplete") else ""),
 }

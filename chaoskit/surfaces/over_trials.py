@@ -6,11 +6,15 @@ from chaoskit.model.over_trials import Summary
 from chaoskit.model.result import Result
 from chaoskit.surfaces.terminal import say, say_table
 
+BUDGET_STYLES = {True: "good", False: "bad", None: ""}
 SHOWN = ("rto", "rpo_window", "flaps")
 
 
 def say_over_trials(result: Result) -> None:
     """A line for each figure over the trials, where there are several; then what is claimed of the worst of them."""
+    if result.yearly is not None:
+        say()
+        say(f"yearly downtime: {result.yearly.text}", BUDGET_STYLES[result.yearly.within_budget])
     if len(result.trials) < 2:
         return
     say()
@@ -25,6 +29,8 @@ def say_over_trials(result: Result) -> None:
         say(f"  rto: {shown['rto'].confidence}")
     if result.losses is not None:
         say(f"  writes: {result.losses.text}")
+    if result.stopped is not None:
+        say(f"  stopped: {result.stopped}")
 
 
 def value(summary: Summary, number: float | None) -> str:

@@ -30,6 +30,14 @@ JSON = click.option("--json", "as_json", is_flag=True, help="The machine's form 
 BACKEND = click.option("--backend", default=None, metavar="NAME", help="Which kind of lab (default: namespace).")
 SEED = click.option("--seed", type=click.IntRange(0, 2**63), default=None, help="Decides every draw; chosen anew when left out.")
 
+FAILURES_PER_YEAR = click.option(
+    "--failures-per-year", type=click.FloatRange(0, 1e6, min_open=True), default=None, metavar="N",
+    help="How often this happens: with the mean RTO it gives the yearly downtime.",
+)  # fmt: skip
+AVAILABILITY_TARGET = click.option(
+    "--availability-target", default=None, metavar="SHARE", help="Such as 99.99%: the error budget that it is held against."
+)
+
 MAX_TARGETS = click.option(
     "--max-targets", type=click.IntRange(1), default=None, metavar="N",
     help="At most so many nodes under fault at once; where experiment or lab allow fewer, that holds.",

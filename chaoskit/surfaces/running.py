@@ -19,11 +19,22 @@ from chaoskit.engine.secrets import secret_values
 from chaoskit.engine.undo import journal_lines, undo_summary
 from chaoskit.model.errors import ChaoskitError, HealFailed, InputError, Interrupted, Problem
 from chaoskit.model.result import Result
+from chaoskit.model.units import Fraction
 from chaoskit.ports.lab import Backend
 from chaoskit.reporting.render import render
 from chaoskit.surfaces.installed import Installed, pass_installed
 from chaoskit.surfaces.over_trials import say_over_trials
-from chaoskit.surfaces.reading import BACKEND, EXPERIMENT, JSON, MAX_TARGETS, SEED, SET, planned
+from chaoskit.surfaces.reading import (
+    AVAILABILITY_TARGET,
+    BACKEND,
+    EXPERIMENT,
+    FAILURES_PER_YEAR,
+    JSON,
+    MAX_TARGETS,
+    SEED,
+    SET,
+    planned,
+)
 from chaoskit.surfaces.showing import LiveProgress, PlainProgress, QuietProgress
 from chaoskit.surfaces.terminal import printable, say, say_json, say_table
 
@@ -42,6 +53,8 @@ REPORTS = click.option(
 @SET
 @MAX_TARGETS
 @click.option("--repeat", type=click.IntRange(1, 1000), default=None, help="How many trials, each with a fresh lab.")
+@FAILURES_PER_YEAR
+@AVAILABILITY_TARGET
 @click.option("--out", type=click.Path(path_type=Path), default=None, help="The run directory; must be new or empty.")
 @REPORTS
 @click.option("--keep-lab", is_flag=True, help="Leave the last trial's lab up; `chaoskit lab down` ends it.")
@@ -59,6 +72,8 @@ def run(
     overrides: tuple[str, ...],
     max_targets: int | None,
     repeat: int | None,
+    failures_per_year: float | None,
+    availability_target: str | None,
     out: Path | None,
     reports: Path,
     keep_lab: bool,
@@ -70,7 +85,8 @@ def run(
 
     Exit 0: every objective met; 1: one was missed; 3: the verdict is unknown; 4: a heal failed; 130: interrupted, after healing.
     """
-    changes = (*overrides, f"repeat={repeat}") if repeat is not None else overrides
+    given = {"repeat": repeat, "failures-per-year": failures_per_year, "availability-target": availability_target}
+    changes = (*overrides, *(f"{key}={value}" for key, value in given.items() if value is not None))
     loaded = load(experiment, changes, installed.registry)
     plan = planned(loaded, backend, seed, installed, max_targets)
     _check_on(on_lab, len(plan.trials), installed.backend(backend))
@@ -129,11 +145,24 @@ def _judged_after(directory: Path, ended_by: ChaoskitError | None) -> tuple[Resu
         raise ended_by from error
 
 
-def judged(directory: Path, incomplete: str | None = None) -> tuple[Result, tuple[Path, ...]]:
-    """Measure, judge and render a run directory; the result and the files written."""
+def _stated(failures_per_year: float | None, availability_target: str | None) -> dict[str, Any]:
+    """What the experiment would say of rate and target. InputError for a target that is no share."""
+    stated: dict[str, Any] = {} if failures_per_year is None else {"failures_per_year": failures_per_year}
+    if availability_target is not None:
+        try:
+            stated["availability_target"] = Fraction.parse(availability_target)
+        except ValueError as error:
+            raise InputError([Problem(message=str(error), path="--availability-target", value=availability_target)]) from error
+    return stated
+
+
+def judged(
+    directory: Path, incomplete: str | None = None, stated: dict[str, Any] | None = None
+) -> tuple[Result, tuple[Path, ...]]:
+    """Measure, judge and render a run directory; the result and the files written. `stated`: instead of the experiment's own."""
     measure_run(directory)
     undo = undo_summary(journal_lines(directory / "undo.jsonl"))
-    result = judge_run(directory, undo, incomplete)
+    result = judge_run(directory, undo, incomplete, stated)
     return result, render(directory)
 
 
@@ -176,11 +205,18 @@ def _stderr_is_terminal() -> bool:
 @click.command()
 @click.argument("run_directory", metavar="RUN", type=click.Path(path_type=Path))
 @REPORTS
+@FAILURES_PER_YEAR
+@AVAILABILITY_TARGET
 @JSON
-def report(run_directory: Path, reports: Path, as_json: bool) -> int:
-    """Measure, judge and render a recorded run again. RUN is a run directory or the name of one in --reports."""
+def report(
+    run_directory: Path, reports: Path, failures_per_year: float | None, availability_target: str | None, as_json: bool
+) -> int:
+    """Measure, judge and render a recorded run again. RUN is a run directory or the name of one in --reports.
+
+    Without options, what it writes is to the byte what the run wrote.
+    """
     directory = existing_run(run_directory, reports)
-    result, written = judged(directory)
+    result, written = judged(directory, stated=_stated(failures_per_year, availability_target))
     if as_json:
         say_json(result.model_dump_json(by_alias=True, indent=2))
     else:

@@ -64,6 +64,9 @@ _WORDS: Mapping[str, Callable[[Mapping[str, Any], str], str]] = {
     "problem": lambda said, _: f"problem: {said.get('message')}",
     "note": lambda said, _: f"note: {said.get('text')}",
     "lab.down": lambda said, _: "the lab is gone",
+    "run.decided": lambda said, _: (
+        f"decided after {said.get('carried_out')} of {said.get('planned')} trials: {said.get('reason')}"
+    ),
 }
 """Event -> words, from its data and its nodes."""
 
