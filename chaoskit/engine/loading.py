@@ -22,7 +22,7 @@ from chaoskit.engine.host_files import read_host_files
 from chaoskit.engine.labfile import LabFile, Override, lab_path, read_lab
 from chaoskit.engine.overriding import fill_in_configuration, lay_overrides
 from chaoskit.engine.policies import lay_out_policies
-from chaoskit.engine.predicting import predicted_rto_s
+from chaoskit.engine.predicting import detector_period_s, predicted_rto_s
 from chaoskit.engine.registry import Registry
 from chaoskit.engine.rendering import RenderedLab, render_lab
 from chaoskit.engine.secrets import secret_problems
@@ -45,6 +45,7 @@ class LoadedLab:
     file: LabFile
     rendered: RenderedLab
     predicted_rto_s: tuple[float, float] | None
+    detector_period_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -155,9 +156,10 @@ def _checked_lab(lab: LabFile, registry: Registry, problems: _Problems) -> Loade
     rendered = problems.attempt(lambda: render_lab(lab))
     before = len(problems.found)
     predicted = problems.attempt(lambda: predicted_rto_s(lab.spec, lab.document))
+    period_s = problems.attempt(lambda: detector_period_s(lab.spec, lab.document))
     if rendered is None or len(problems.found) > before:
         return None
-    return LoadedLab(file=lab, rendered=rendered, predicted_rto_s=predicted)
+    return LoadedLab(file=lab, rendered=rendered, predicted_rto_s=predicted, detector_period_s=period_s)
 
 
 def _named_lab(document: Document, folder: Path) -> LabFile | None:

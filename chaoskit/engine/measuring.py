@@ -21,7 +21,9 @@ from chaoskit.ports.measure import Measure
 
 MEASURES_FILE = "measures.json"
 MEASURES: TypeAdapter[tuple[TrialMeasures, ...]] = TypeAdapter(tuple[TrialMeasures, ...])
-_NOT_FOR_MEASURES = frozenset({"index", "started", "ended", "baseline_s", "observed_s", "faults", "skipped", "problems"})
+_NOT_FOR_MEASURES = frozenset(
+    {"index", "started", "ended", "baseline_s", "observed_s", "injection_phase_s", "faults", "skipped", "problems"}
+)
 
 
 class MeasureClash(ChaoskitError):
@@ -72,12 +74,14 @@ def measured_trial(trial: TrialRecord, measures: Iterable[Measure]) -> TrialMeas
             fields[key], owner[key] = value, measure.name
     zero = trial.baseline_ended_ns
     began = trial.baseline_began_ns
+    planned = next((t for t in trial.plan.trials if t.index == trial.index), None)
     return TrialMeasures(
         index=trial.index,
         started=iso_at(trial.events, trial.started_ns),
         ended=iso_at(trial.events, max(trial.ended_ns, trial.started_ns)),
         baseline_s=round((zero - began) / 1e9, 9) if zero is not None and began is not None else 0.0,
         observed_s=round((trial.ended_ns - zero) / 1e9, 9) if zero is not None else 0.0,
+        injection_phase_s=None if planned is None else round(planned.injection_phase_s, 9),
         faults=tuple(_fault(trial, fault) for fault in trial.faults),
         skipped=tuple(
             SkippedAction(action=str(e.data.get("action")), reason=str(e.data.get("reason")))

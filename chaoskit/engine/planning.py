@@ -13,6 +13,7 @@ from chaoskit.engine.checking import candidate_nodes
 from chaoskit.engine.checking_trials import over_trials_notes
 from chaoskit.engine.expanding import Injectable, expanded, is_by_clock
 from chaoskit.engine.loading import Loaded, LoadedLab
+from chaoskit.engine.phasing import PhaseRule, phase_rule
 from chaoskit.engine.previewing import preview
 from chaoskit.engine.refusing import refusals
 from chaoskit.model.capability import PACKAGES_DEBIAN, VOLUME_PROGRAM, Need, Survey
@@ -30,9 +31,9 @@ def plan(loaded: Loaded, survey: Survey, seed: int) -> Plan:
     problems = list(refusals(loaded, injectables))
     if problems:
         raise InputError(problems)
-    trial_seeds = random.Random(seed)
+    trial_seeds, rule = random.Random(seed), phase_rule(loaded)
     trials = tuple(
-        _trial(loaded, survey, injectables, index, trial_seeds.getrandbits(32)) for index in range(loaded.experiment.repeat)
+        _trial(loaded, survey, injectables, index, trial_seeds.getrandbits(32), rule) for index in range(loaded.experiment.repeat)
     )
     return Plan(
         experiment=loaded.experiment,
@@ -122,8 +123,10 @@ def _raise_missing(missing: Sequence[str], survey: Survey) -> None:
 # -- trials ----------------------------------------------------------------------------------------------------------------
 
 
-def _trial(loaded: Loaded, survey: Survey, injectables: Sequence[Injectable], index: int, seed: int) -> TrialPlan:
-    chance = random.Random(seed)
+def _trial(
+    loaded: Loaded, survey: Survey, injectables: Sequence[Injectable], index: int, seed: int, rule: PhaseRule
+) -> TrialPlan:
+    chance, moved_s = random.Random(seed), rule.drawn_s(seed)
     actions: list[PlannedAction] = []
     hit: dict[str, tuple[str, ...]] = {}
     for one in injectables:
@@ -138,7 +141,7 @@ def _trial(loaded: Loaded, survey: Survey, injectables: Sequence[Injectable], in
                 fault=one.action.inject,
                 action=one.action,
                 entry=one.entry,
-                at_s=float(one.action.at or 0) + float(one.action.delay) + phase_s if is_by_clock(one.action) else None,
+                at_s=float(one.action.at or 0) + float(one.action.delay) + phase_s + moved_s if is_by_clock(one.action) else None,
                 phase_s=phase_s,
                 candidates=candidate_nodes(one.action.target, loaded.lab.file.spec),
                 inject_preview=inject,
@@ -146,7 +149,7 @@ def _trial(loaded: Loaded, survey: Survey, injectables: Sequence[Injectable], in
                 notes=tuple(notes),
             )
         )
-    return TrialPlan(index=index, seed=seed, actions=tuple(actions))
+    return TrialPlan(index=index, seed=seed, actions=tuple(actions), phase_s=moved_s, phase_of_s=rule.of_s, phase_rule=rule.why)
 
 
 def _ways(needs: Iterable[Need], survey: Survey) -> list[str]:

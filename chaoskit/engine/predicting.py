@@ -113,6 +113,21 @@ def _named(name: str, settings: Mapping[str, Any]) -> _Amount:
         raise ExpressionRefused(f"the setting {name!r} is neither a duration nor a number", str(value)[:60]) from error
 
 
+def detector_period_s(spec: LabSpec, document: Document) -> float | None:
+    """Seconds as the lab's `predict` has it; None where it states none. InputError where it cannot be evaluated."""
+    expression = spec.predict.detector_period
+    if expression is None:
+        return None
+    try:
+        return evaluated_s(expression, spec.settings)
+    except ExpressionRefused as error:
+        where = ("predict", "detector_period")
+        allowed = tuple(error.allowed)
+        near = nearest(error.value, allowed)
+        problem = document.problem(where, error.message, value=error.value or expression, allowed=allowed, nearest=near)
+        raise InputError([problem]) from error
+
+
 def predicted_rto_s(spec: LabSpec, document: Document) -> tuple[float, float] | None:
     """(low, high) in seconds as the lab's `predict` has it; None where it predicts nothing. InputError with every problem."""
     if spec.predict.rto is None:

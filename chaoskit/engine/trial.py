@@ -13,6 +13,7 @@ from chaoskit.engine.interrupting import Interrupts
 from chaoskit.engine.method import Method, MethodContext
 from chaoskit.engine.observing import Observation, wait_until
 from chaoskit.engine.probing import RepeatedProbe
+from chaoskit.engine.resetting import SharedLab
 from chaoskit.engine.run_directory import EventLog, RunDirectory
 from chaoskit.engine.scene import LiveScene
 from chaoskit.engine.store import merge_spool
@@ -46,6 +47,8 @@ class RunContext:
     keep_lab: bool = False
     on_lab: str | None = None
     """The id of a lab that is up already: the trial uses it and leaves it up."""
+    shared_lab: SharedLab = field(default_factory=SharedLab)
+    """How it was before its first trial."""
     secrets: Mapping[str, str] = field(default_factory=dict)
     """Name -> value; handed to clients, written to nothing that stays."""
 
@@ -74,7 +77,8 @@ class Trial:
         """Run it to its end. Raises the first thing that went wrong, after healing; HealFailed outranks all."""
         c = self._c
         c.events.trial = self._trial.index
-        c.events.add("trial.started", index=self._trial.index, seed=self._trial.seed)
+        phase_s = round(self._trial.injection_phase_s, 9)
+        c.events.add("trial.started", index=self._trial.index, seed=self._trial.seed, injection_phase_s=phase_s)
         lab: Lab | None = None
         problem: BaseException | None = None
         try:
@@ -121,9 +125,13 @@ class Trial:
             raise LabUnavailable(
                 f"the logs of the lab {lab_id} are not this run's, and an action waits for a line of one; leave --on out"
             )
-        lab.events()  # what happened there before this run is not this run's
         self.lab_kept = True
         c.events.add("lab.joined", lab_id=lab_id)
+        self._enter("resetting", float(self._plan.lab_plan.ready.within))
+        took_s = c.shared_lab.verify(lab, c.clock, float(self._plan.lab_plan.ready.within), c.interrupts.check)
+        if took_s is not None:
+            c.events.add("lab.reset", took_s=took_s)
+        lab.events()  # what happened there before this trial is not this trial's
         return lab
 
     def _conduct(self, lab: Lab) -> None:

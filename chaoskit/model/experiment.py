@@ -281,6 +281,9 @@ class Experiment(Record):
     """What may be broken at once at most, and what never; together with the lab's own."""
     repeat: Annotated[int, Field(ge=1, le=1000)] = 1
     """Trials, each with a fresh lab; on a lab that is up already (`run --on`) with one that is verified to be restored."""
+    injection_phase: Duration | None = Field(default=None, alias="injection-phase")
+    """Each trial's method begins a random time later, up to this long. Left out: with several trials, and where no action has a
+    `phase` of its own, the lab's `detector_period`, or 1s where it states none; 0s: never."""
     stop_when: Literal["decided"] | None = Field(default=None, alias="stop-when")
     """`decided`: no more trials once the verdict is settled, whatever they would give. Left out: all of them."""
     seed: int | None = None

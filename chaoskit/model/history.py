@@ -31,10 +31,11 @@ class Event(Record):
 
 EVENT_KINDS = {
     "run.started": "run_id",
-    "trial.started": "index, seed",
+    "trial.started": "index, seed, injection_phase_s",
     "lab.creating": "lab_id",
     "lab.up": "took_s",
     "lab.joined": "lab_id (a lab that was up already)",
+    "lab.reset": "took_s: a shared lab is as it was before the first trial",
     "lab.ready": "took_s, roles {role: [node]}",
     "client.started": "client, interval_ns (D of one probe), spacing_ns (d), deadline_ns (W), probes, window_ns (S)",
     "baseline.started": "",

@@ -195,6 +195,8 @@ class Prediction(Record):
 
     rto: tuple[str, str] | None = None
     """Low and high, such as `[ttl - loop_wait, ttl + loop_wait + 2s]`."""
+    detector_period: str | None = None
+    """How often failures are looked for, such as `loop_wait`: trials inject at random places within it."""
 
 
 class LabSpec(Record):

@@ -49,6 +49,17 @@ class TrialPlan(Record):
     index: int
     seed: int
     actions: tuple[PlannedAction, ...]
+    phase_s: float = 0.0
+    """How much later than written this trial's actions by the clock begin; contained in their `at_s`."""
+    phase_of_s: float = 0.0
+    """It was drawn between 0 and this."""
+    phase_rule: str = ""
+    """Where that comes from."""
+
+    @property
+    def injection_phase_s(self) -> float:
+        """The random part of the first injection: the trial's, and the first action's own `phase`."""
+        return self.phase_s + (self.actions[0].phase_s if self.actions else 0.0)
 
 
 class SourceFile(Record):

@@ -251,6 +251,8 @@ class TrialMeasures(Record):
     baseline_s: float
     observed_s: float
     """From the end of the baseline to the end of observation."""
+    injection_phase_s: float | None = None
+    """The random part of the first injection's instant: its place in the detector's period."""
     faults: tuple[FaultFigures, ...] = ()
     skipped: tuple[SkippedAction, ...] = ()
     clients: dict[str, ClientFigures] = {}

@@ -98,6 +98,7 @@ _SENTENCES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "run.started": lambda d: f"Run {_named(d, 'run_id')} began",
     "trial.started": lambda d: f"Trial {_named(d, 'index')} began",
     "lab.creating": lambda d: f"Building lab {_named(d, 'lab_id')}",
+    "lab.reset": lambda d: f"The lab is as it was before the first trial{_took(d)}",
     "lab.joined": lambda d: f"Using lab {_named(d, 'lab_id')}, which was up already",
     "lab.up": lambda d: f"Lab built{_took(d)}",
     "lab.ready": lambda d: f"Lab ready{_took(d)}",

@@ -197,6 +197,13 @@ def _facts(made: Plan) -> list[tuple[str, str]]:
         low, high = made.predicted_rto_s
         facts.append(("predicted RTO", f"{Duration(low)} to {Duration(high)}, from these settings"))
     facts.append(("trials", f"{len(made.trials)}, seed {made.seed}"))
+    first = made.trials[0]
+    if first.phase_of_s:
+        drawn = ", ".join(str(Duration(round(t.phase_s, 3))) for t in made.trials[:10])
+        more = ", ..." if len(made.trials) > 10 else ""
+        facts.append(
+            ("injection phase", f"up to {Duration(first.phase_of_s)} later ({first.phase_rule}); by trial: {drawn}{more}")
+        )
     return facts
 
 

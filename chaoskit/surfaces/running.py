@@ -59,7 +59,11 @@ REPORTS = click.option(
 @REPORTS
 @click.option("--keep-lab", is_flag=True, help="Leave the last trial's lab up; `chaoskit lab down` ends it.")
 @click.option(
-    "--on", "on_lab", metavar="LAB", default=None, help="Use this lab, which is up already (`lab up`), and leave it up."
+    "--on",
+    "on_lab",
+    metavar="LAB",
+    default=None,
+    help="Use this lab, which is up already (`lab up`), for every trial, and leave it up.",
 )
 @click.option("--quiet", is_flag=True, help="Say nothing but the verdict.")
 @JSON
@@ -89,7 +93,7 @@ def run(
     changes = (*overrides, *(f"{key}={value}" for key, value in given.items() if value is not None))
     loaded = load(experiment, changes, installed.registry)
     plan = planned(loaded, backend, seed, installed, max_targets)
-    _check_on(on_lab, len(plan.trials), installed.backend(backend))
+    _check_on(on_lab, installed.backend(backend))
     clock = SystemClock()
     run_id = new_run_id(plan.experiment.title, clock.wall_ns())
     directory = RunDirectory.create((out or reports / run_id).absolute())
@@ -122,16 +126,13 @@ def run(
     return _code(result, ended_by)
 
 
-def _check_on(lab_id: str | None, trials: int, backend: Backend) -> None:
-    """InputError where `--on` names no lab, or where several trials would share it: each is to start from a fresh one."""
+def _check_on(lab_id: str | None, backend: Backend) -> None:
+    """InputError where `--on` names no lab."""
     if lab_id is None:
         return
     known = tuple(left.lab_id for left in backend.leftovers() if left.owner_alive)
     if lab_id not in known:
         raise InputError([Problem(message="there is no such lab", path="--on", value=lab_id, allowed=known)])
-    if trials > 1:
-        message = f"{trials} trials each need a fresh lab: leave --on out, or run one trial (--repeat 1)"
-        raise InputError([Problem(message=message, path="--on", value=lab_id)])
 
 
 def _judged_after(directory: Path, ended_by: ChaoskitError | None) -> tuple[Result, tuple[Path, ...]]:

@@ -34,14 +34,20 @@ def _held(roles: Mapping[str, Any]) -> str:
     return ", ".join(f"{role} {' '.join(nodes) or '(nobody)'}" for role, nodes in roles.items())
 
 
+def _phase(said: Mapping[str, Any]) -> str:
+    phase_s = said.get("injection_phase_s")
+    return f", injection phase {phase_s:.3f} s" if phase_s else ""
+
+
 def _lasted(said: Mapping[str, Any]) -> str:
     return f"{said.get('took_s', 0):.1f} s"
 
 
 _WORDS: Mapping[str, Callable[[Mapping[str, Any], str], str]] = {
-    "trial.started": lambda said, _: f"trial {said.get('index', 0) + 1} begins (seed {said.get('seed')})",
+    "trial.started": lambda said, _: f"trial {said.get('index', 0) + 1} begins (seed {said.get('seed')}{_phase(said)})",
     "lab.creating": lambda said, _: f"building the lab {said.get('lab_id')}",
     "lab.joined": lambda said, _: f"using the lab {said.get('lab_id')}, which is up already",
+    "lab.reset": lambda said, _: f"the lab is as it was before the first trial, after {_lasted(said)}",
     "lab.up": lambda said, _: f"every service runs after {_lasted(said)}",
     "lab.ready": lambda said, _: f"the lab is ready: {_held(said.get('roles', {}))}",
     "baseline.started": lambda said, _: "steady; the clean baseline begins",

@@ -16,7 +16,7 @@ from tests.engine.toy import EXPERIMENT, LAB, Sql, ToyRegistry, survey, written
 
 
 def loaded(folder: Path, experiment: str = EXPERIMENT, lab: str = LAB) -> Loaded:
-    return load(written(folder, experiment, lab), (), ToyRegistry())  # type: ignore[arg-type]
+    return load(written(folder, experiment, lab), ("injection-phase=0s",), ToyRegistry())  # type: ignore[arg-type]
 
 
 def method(*actions: str, head: str = "") -> str:
