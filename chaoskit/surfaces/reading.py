@@ -238,7 +238,8 @@ def _say_timeline(made: Plan) -> None:
     say(f"  {'-' + str(experiment.baseline):>10}  clean baseline")
     first = made.trials[0]
     for planned_action in first.actions:
-        _say_action(planned_action, made)
+        at_s = None if planned_action.at_s is None else planned_action.at_s - first.phase_s  # said above, for each trial
+        _say_action(planned_action.model_copy(update={"at_s": at_s}), made)
     say(f"  {'then':>10}  wait until every client is back (at most {experiment.recovery})")
     say(f"  {'':>10}  read the ledgers back, take the lab down")
 
