@@ -90,12 +90,21 @@ def test_a_run_on_a_lab_that_is_up_leaves_it_as_it_was(place: Place) -> None:
         again = place.chaoskit("run", place.write(baseline="1s", method=[PARTITION]), "--on", "mine")
         assert again.code in (0, 1), again  # what the first run's leader did is none of the second one's evidence
         assert changes(before, place.state_of("mine")) == []
+        unknown = place.chaoskit("run", place.write(), "--on", "yours")
+        assert (unknown.code, "mine" in unknown.err) == (2, True), unknown
+    finally:
+        assert place.chaoskit("lab", "down", "mine").code == 0
+    assert place.traces() == []
+
+
+def test_several_trials_share_a_lab_that_is_as_before_each_time(place: Place) -> None:
+    assert place.chaoskit("lab", "up", RELAY, "--name", "mine").code == 0
+    try:
+        before = place.state_of("mine")
         shared = place.chaoskit("run", place.write(baseline="1s"), "--on", "mine", "--repeat", "2")
         assert shared.code == 0, shared
         assert "the lab is as it was before the first trial" in shared.err
         assert changes(before, place.state_of("mine")) == []
-        unknown = place.chaoskit("run", place.write(), "--on", "yours")
-        assert (unknown.code, "mine" in unknown.err) == (2, True), unknown
     finally:
         assert place.chaoskit("lab", "down", "mine").code == 0
     assert place.traces() == []
