@@ -102,8 +102,9 @@ def test_several_trials_share_a_lab_that_is_as_before_each_time(place: Place) ->
     try:
         before = place.state_of("mine")
         shared = place.chaoskit("run", place.write(baseline="1s"), "--on", "mine", "--repeat", "2")
-        assert shared.code == 0, shared
+        assert shared.code in (0, 3), shared  # a busy machine may taint a trial: that is not what this is about
         assert "the lab is as it was before the first trial" in shared.err
+        assert [t["problems"] for t in place.result()["trials"]] == [[], []]
         assert changes(before, place.state_of("mine")) == []
     finally:
         assert place.chaoskit("lab", "down", "mine").code == 0
