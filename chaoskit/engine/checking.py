@@ -8,12 +8,13 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from chaoskit.engine.addressing import network_of
 from chaoskit.engine.checking_order import OrderChecker, radius_problems
 from chaoskit.engine.checking_trials import over_trials_problems
 from chaoskit.engine.document import Document, Keys
 from chaoskit.engine.explaining import problems_of, written_names
 from chaoskit.engine.registry import Registry
-from chaoskit.engine.rendering import client_nodes
+from chaoskit.engine.rendering import client_nodes, network_subnets
 from chaoskit.engine.spelling import nearest, unknown
 from chaoskit.model.errors import Problem
 from chaoskit.model.experiment import Action, ClientSpec, Experiment, Selector
@@ -46,6 +47,7 @@ class Checker:
         for name, client in self.experiment.clients.items():
             yield from self._client(name, client)
         yield from self._steady_state()
+        yield from self._watched()
         for i, action in self._actions("method"):
             yield from self._action(("method", i), action)
         yield from self._in_time()
@@ -204,6 +206,25 @@ class Checker:
                 yield unknown(self.document, keys, "role", role, self.lab.roles, of_key=True)
             elif not 0 <= count <= len(self.lab.node_names()):
                 yield self.document.problem(keys, f"the lab has {len(self.lab.node_names())} nodes")
+
+    def _watched(self) -> Iterator[Problem]:
+        if self.lab is None:
+            return
+        subnets = {name: str(subnet) for name, subnet in network_subnets(self.lab).items()}
+        for name, address in self.experiment.watch.addresses.items():
+            keys: Keys = ("watch", "addresses", name)
+            try:
+                inside = network_of(address, subnets)
+            except ValueError:
+                message = f"{address!r} is not an IPv4 address"
+                yield self.document.problem(keys, message, value=address, allowed=tuple(subnets.values()))
+                continue
+            if inside is None:
+                message = f"{address} lies in no network of the lab"
+                yield self.document.problem(keys, message, value=address, allowed=tuple(subnets.values()))
+            if name in self.lab.addresses:
+                message = f"the lab names an address {name!r} already, which is watched anyway"
+                yield self.document.problem(keys, message, of_key=True, value=name)
 
     def _objectives(self) -> Iterator[Problem]:
         known = self.registry.names("objectives")

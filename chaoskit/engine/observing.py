@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from chaoskit.engine.addressing import AddressListener
 from chaoskit.engine.leading import RoleListener
 from chaoskit.engine.run_directory import EventLog, RunDirectory
 from chaoskit.engine.schedule import ClientSchedule, client_schedule
@@ -24,6 +25,7 @@ from chaoskit.ports.watcher import RoleChanged
 PROBE = "chaoskit.clients.probe"
 """Run as a process of its own inside the lab; the engine never imports it."""
 WATCHER = "the role watcher"
+ADDRESS_WATCHER = "the address watcher"
 LAST_LINES = 8
 _STATES = {1: "yes", 0: "no", None: "unknown"}
 
@@ -36,6 +38,7 @@ class Observation:
         self._events, self._clock, self._trial = events, clock, trial
         self._probes: dict[str, Agent] = {}
         self.leading = RoleListener(lab, plan.lab_plan, clock)
+        self.addresses = AddressListener(plan, lab)
         self.clients: dict[str, ClientStatus] = {}
         self.schedules: dict[str, ClientSchedule] = {}
         self._lost: dict[str, str] = {}
@@ -46,9 +49,10 @@ class Observation:
     # -- start ---------------------------------------------------------------------------------------------------------
 
     def start_watcher(self) -> None:
-        """Ask every node about every role from now on. Nothing where the lab names no roles."""
+        """Ask every node about every role, and watch every floating address, from now on. Nothing where there is none."""
         spool = self._run.spool / f"{self._trial}-roles"
         self.leading.start(spool.with_suffix(".json"), spool.with_suffix(".sqlite"), self._log("roles"), self._trial)
+        self.addresses.start(self._run.spool, self._log("addresses"), self._trial)
 
     def start_clients(self, secrets: Mapping[str, str]) -> None:
         """Start every client of the experiment, one process each. `secrets` go to those that name them, and nowhere else."""
@@ -147,6 +151,10 @@ class Observation:
         code = self.leading.agent.exit_code() if self.leading.agent is not None else None
         self.leading.poll(self._role_changed, lambda line: self._odd("the role watcher", line))
         self._note_loss(WATCHER, code, self.leading.failure)
+        code = self.addresses.agent.exit_code() if self.addresses.agent is not None else None
+        for kind, data in self.addresses.poll(lambda line: self._odd(ADDRESS_WATCHER, line)):
+            self._events.add(kind, source="watcher", **data)
+        self._note_loss(ADDRESS_WATCHER, code, self.addresses.failure)
         for event in self._lab.events():
             if event.kind == "service.exited":
                 said = event.data
@@ -232,6 +240,7 @@ class Observation:
         agents: Sequence[tuple[str, Agent]] = [
             *self._probes.items(),
             *([(WATCHER, self.leading.agent)] if self.leading.agent else []),
+            *([(ADDRESS_WATCHER, self.addresses.agent)] if self.addresses.agent else []),
         ]
         failures: list[str] = []
         for name, agent in agents:

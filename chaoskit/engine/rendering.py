@@ -183,9 +183,8 @@ class _Renderer:
         everything = self.names(self.spec.node_names()[0])
         return {name: everything[name] for name in ("settings", "nodes", "addresses", "lab")}
 
-    def virtual_address(self, endpoint: str, template: str) -> str:
-        """The address of an endpoint: one that clients on the lab's networks can reach, and no node's own."""
-        keys: Keys = ("endpoints", endpoint, "address")
+    def virtual_address(self, keys: Keys, template: str) -> str:
+        """An address that stands in `keys`: one that clients on the lab's networks can reach, and no node's own."""
         before = len(self.problems)
         text = self.text(template, keys, self.shared_names()).strip()
         if len(self.problems) > before:
@@ -375,7 +374,9 @@ def render_lab(lab: LabFile) -> RenderedLab:
         if services:
             for role, check in spec.roles.items():
                 roles[role][node] = renderer.check(check, ("roles", role), names)
-    virtual = {n: renderer.virtual_address(n, e.address) for n, e in spec.endpoints.items() if e.address is not None}
+    place = renderer.virtual_address
+    virtual = {n: place(("endpoints", n, "address"), e.address) for n, e in spec.endpoints.items() if e.address is not None}
+    floating = {name: place(("addresses", name), template) for name, template in spec.addresses.items()}
     if renderer.problems:
         raise InputError(renderer.problems)
     plan = LabPlan(
@@ -387,5 +388,6 @@ def render_lab(lab: LabFile) -> RenderedLab:
         image=spec.image,
         clients=client_nodes(spec),
         virtual_addresses=virtual,
+        floating=floating,
     )
     return RenderedLab(plan=plan, missing=(*requirements_missing(spec), *renderer.missing.values()))

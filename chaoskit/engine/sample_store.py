@@ -19,7 +19,17 @@ from chaoskit.model.recorded import AttemptSamples, Int, ReadBack, RoleSamples
 
 SAMPLES_FILE = "samples.sqlite"
 SPOOL = "spool"
-TABLES = ("samples", "attempts", "hiccups", "roles", "reads", "read_backs", "clocks")
+TABLES = (
+    "samples",
+    "attempts",
+    "hiccups",
+    "roles",
+    "address_answers",
+    "address_announcements",
+    "reads",
+    "read_backs",
+    "clocks",
+)
 CERTAINTIES = ("ok", "fail", "info")
 _MARKER_DDL = "CREATE TABLE IF NOT EXISTS merged (file TEXT PRIMARY KEY, inode INTEGER NOT NULL);"
 _SIDE_FILES = ("", "-wal", "-shm", "-journal")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
+from chaoskit.engine.address_store import address_samples
 from chaoskit.engine.sample_store import SampleColumns, SampleFiles, merge_spool
 from chaoskit.model.errors import InputError, Problem, RecordingFailed
 from chaoskit.model.experiment import ClientSpec
@@ -95,6 +96,7 @@ def _trial(plan: Plan, index: int, events: Sequence[Event], files: SampleFiles) 
         events=tuple(events),
         clients=clients,
         roles=files.roles(index),
+        addresses=address_samples(files, index, plan),
         read_backs=files.read_backs(index),
         faults=_faults(events),
         hiccups_ns=files.hiccups(index),

@@ -240,6 +240,13 @@ class QuantileObjective(Record):
         return f"p{float(self.quantile) * 100:.10g}"
 
 
+class Watch(Record):
+    """What is watched besides what the lab names."""
+
+    addresses: dict[Identifier, str] = {}
+    """Name -> IPv4 address of a network of the lab: who answers for it, and who announces it, on the wire."""
+
+
 class Experiment(Record):
     """experiment.yaml."""
 
@@ -257,6 +264,8 @@ class Experiment(Record):
     """A path alone, or a path with a variant and settings."""
     clients: dict[Identifier, ClientSpec] = {}
     """Name -> who keeps using the cluster meanwhile."""
+    watch: Watch = Watch()
+    """What is watched besides the roles and addresses that the lab names."""
     steady_state_hypothesis: SteadyState = Field(default=SteadyState(), alias="steady-state-hypothesis")
     """What must hold before anything is broken."""
     baseline: Duration = Duration(30.0)

@@ -52,6 +52,8 @@ EVENT_KINDS = {
     "fault.gone": "action, fault, verified (bool), evidence [...]",
     "fault.heal_failed": "action, fault, error",
     "role.changed": "role, node, state (yes|no|unknown), between_ns [last seen before, first seen after]",
+    "address.owners": "address, name, owners [node], before [node], between_ns [last seen before, first seen after]",
+    "address.announced": "address, name, owner (node), how, between_ns (bounds of the frame's arrival), vrid, priority (VRRP)",
     "service.exited": "node, service, code",
     "service.started": "node, service, pid",
     "clients.recovered": "",
@@ -96,6 +98,13 @@ CREATE TABLE IF NOT EXISTS roles (
   trial INTEGER NOT NULL, role TEXT NOT NULL, node TEXT NOT NULL, t_begin INTEGER NOT NULL, t_end INTEGER NOT NULL,
   state INTEGER, detail TEXT
 );
+CREATE TABLE IF NOT EXISTS address_answers (
+  trial INTEGER NOT NULL, address TEXT NOT NULL, t_asked INTEGER NOT NULL, t_answered INTEGER, owner TEXT
+);
+CREATE TABLE IF NOT EXISTS address_announcements (
+  trial INTEGER NOT NULL, address TEXT NOT NULL, owner TEXT NOT NULL, mac TEXT NOT NULL, how TEXT NOT NULL,
+  t_low INTEGER NOT NULL, t_high INTEGER NOT NULL, vrid INTEGER, priority INTEGER
+);
 CREATE TABLE IF NOT EXISTS reads (
   trial INTEGER NOT NULL, client TEXT NOT NULL, kind TEXT NOT NULL, node TEXT NOT NULL, t_ns INTEGER NOT NULL,
   token TEXT NOT NULL, copies INTEGER NOT NULL
@@ -109,10 +118,12 @@ CREATE TABLE IF NOT EXISTS clocks (
 );
 """
 """All instants CLOCK_MONOTONIC ns. `samples.t_end`: when the answer, error or deadline W came; `late_end`: when an answer after W
-came, if it did. `roles.state`: 1 holds the role, 0 does not, NULL no answer. `reads.kind`: `final` (strong read on the leader),
-`dump` (that node's own content in the end) or `rejoined` (the same as soon as its fault was healed); `read_backs` has one row
-for each of them, so that an empty or failed read is told from "all lost". `samples` has one row a request.
-Of clients with a retry policy that is what became of the request in the end (`t_send` of its first attempt, outcome of its last,
-certainty of all together), and `attempts` has each attempt, from 1, and the wait before it. `samples.certainty` follows
+came, if it did. `roles.state`: 1 holds the role, 0 does not, NULL no answer. `address_answers` has a row for each answer to a
+question who has an address, and one without an `owner` for a question that nobody answered; owners are nodes, or hardware
+addresses that are no node's. Nodes' own addresses are asked for as well, to know that whoever asks is heard. `reads.kind`:
+`final` (strong read on the leader), `dump` (that node's own content in the end) or `rejoined` (the same as soon as its fault was
+healed); `read_backs` has one row for each of them, so that an empty or failed read is told from "all lost". `samples` has one row
+a request. Of clients with a retry policy that is what became of the request in the end (`t_send` of its first attempt, outcome of
+its last, certainty of all together), and `attempts` has each attempt, from 1, and the wait before it. `samples.certainty` follows
 MEASUREMENT.md section 3 (ok: acknowledged; fail: surely not applied; info: unknown).
 """

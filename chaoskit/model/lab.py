@@ -218,6 +218,8 @@ class LabSpec(Record):
     """The role whose holder is the leader, for the leader lanes, flaps and split-brain figures."""
     endpoints: dict[Identifier, EndpointSpec] = {}
     """Name -> way in."""
+    addresses: dict[Identifier, str] = {}
+    """Name -> an address that moves between nodes, a template; it is watched on the wire in every experiment."""
     clients: str | None = None
     """The node or group that clients run in."""
     drain: DrainSpec | None = None
@@ -360,6 +362,8 @@ class LabPlan(Record):
     """Nodes that clients run in."""
     virtual_addresses: dict[str, str] = {}
     """Endpoint -> the address that clients know, for endpoints whose address is no node's own."""
+    floating: dict[str, str] = {}
+    """Name -> address that moves between nodes."""
 
     def node(self, name: str) -> NodePlan:
         for node in self.nodes:

@@ -101,6 +101,38 @@ class RoleSamples:
 
 
 @dataclass(frozen=True, slots=True)
+class Announcement:
+    """A frame by which somebody said that an address is its own. It came between `t_low` and `t_high`."""
+
+    owner: str
+    """A node; its hardware address where it is no node's."""
+    how: str
+    """`gratuitous ARP`, `ARP reply`, or `VRRP`."""
+    t_low: int
+    t_high: int
+    vrid: int | None = None
+    priority: int | None = None
+    """Of a VRRP advertisement; 0: it gives the address up."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AddressSamples:
+    """What was seen on the wire of one floating address."""
+
+    name: str
+    address: str
+    t_asked: Int
+    """Every instant at which it was asked who has it, sorted."""
+    answers: Mapping[str, Int]
+    """Owner -> rows of (asked, answered), sorted."""
+    heard_ns: Int
+    """Instants at which the one who asks had any answer at all, sorted: without one, silence says nothing."""
+    controls: int
+    """How many others are asked for in turn, one with each question."""
+    announcements: Sequence[Announcement] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ReadBack:
     """One read of a ledger: the strong final read, or one node's dump. `copies` is token -> how many times it was there."""
 
@@ -151,5 +183,6 @@ class TrialRecord:
     faults: Sequence[FaultRecord]
     hiccups_ns: Int = field(default_factory=lambda: np.empty((0, 2), dtype=np.int64))
     """Rows of (instant, stall)."""
+    addresses: Sequence[AddressSamples] = ()
     problems: Sequence[str] = ()
     """What makes the trial's figures invalid (from `problem` events)."""

@@ -194,6 +194,30 @@ class FlappingFigures(Record):
     transition_counts: dict[str, int] = {}
 
 
+class AddressInterval(Record):
+    """Somebody answered for a floating address. Seconds after the baseline ended."""
+
+    owner: str
+    """A node; its hardware address where it is no node's."""
+    from_s: float
+    until_s: float
+
+
+class AddressFigures(Record):
+    """A floating address, as seen on the wire."""
+
+    address: str
+    moves: Figure
+    """How often it moved from one node to another, `vip_moves`."""
+    dual_owner_time: Figure
+    no_owner_time: Figure
+    takeover: Figure | None = None
+    """From the fault's effect to the new owner's first announcement."""
+    owners: tuple[AddressInterval, ...] = ()
+    announcements: tuple[str, ...] = ()
+    """Who announced it in which way how often, for people."""
+
+
 class Phase(Record):
     """One bar of the waterfall; seconds after the fault took effect."""
 
@@ -258,6 +282,8 @@ class TrialMeasures(Record):
     clients: dict[str, ClientFigures] = {}
     rpo: LedgerFigures | None = None
     flapping: FlappingFigures | None = None
+    addresses: dict[str, AddressFigures] = {}
+    """Name -> floating address."""
     phases: tuple[Phase, ...] = ()
     roles: tuple[RoleInterval, ...] = ()
     gates: tuple[Gate, ...] = ()

@@ -21,6 +21,7 @@ KEY_KINDS = frozenset(
         "fault.healed",
         "fault.heal_failed",
         "role.changed",
+        "address.owners",
         "service.exited",
         "clients.recovered",
         "recovery.timeout",
@@ -85,6 +86,19 @@ def _role(data: Mapping[str, Any]) -> str:
     return f"{data.get('node', '?')} {_ROLE.get(state, state)} the role {data.get('role', '?')}"
 
 
+def _owners(data: Mapping[str, Any]) -> str:
+    owners = _list(data, "owners")
+    said = f"answered for by {' AND '.join(owners)}" if owners else "answered for by nobody"
+    return f"Address {_named(data, 'name')} ({_named(data, 'address')}) is {said}"
+
+
+def _announced(data: Mapping[str, Any]) -> str:
+    vrid, priority = data.get("vrid"), data.get("priority")
+    router = f", virtual router {vrid}, priority {priority}" if vrid is not None else ""
+    verb = "resigns from" if priority == 0 else "announces"
+    return f"{_named(data, 'owner')} {verb} {_named(data, 'address')} by {_named(data, 'how')}{router}"
+
+
 def _rest(data: Mapping[str, Any]) -> str:
     return ", ".join(f"{k} {scalar(v) if not isinstance(v, (dict, list)) else json.dumps(v)}" for k, v in data.items())
 
@@ -117,6 +131,8 @@ _SENTENCES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "fault.gone": lambda d: f"{_fault(d)} {'is gone' if d.get('verified') else 'is NOT verified as gone'}",
     "fault.heal_failed": lambda d: f"Healing {_fault(d)} FAILED: {_named(d, 'error')}",
     "role.changed": _role,
+    "address.owners": _owners,
+    "address.announced": _announced,
     "service.exited": lambda d: f"Service {_named(d, 'service')} on {_named(d, 'node')} exited with {_named(d, 'code')}",
     "service.started": lambda d: f"Service {_named(d, 'service')} on {_named(d, 'node')} started",
     "clients.recovered": lambda d: "All clients are back",

@@ -5,13 +5,15 @@ from __future__ import annotations
 import ctypes
 import os
 import socket
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from chaoskit.agents.entrances import NodeOff, init_process
 
 _CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
-
+Made = TypeVar("Made")
 
 __all__ = ["NodeNetworks", "NodeOff"]
 
@@ -36,10 +38,14 @@ class NodeNetworks:
 
     def stream_socket(self, node: str, family: int) -> socket.socket:
         """A new non-blocking TCP socket in the node's network. NodeOff, OSError."""
-        process = self.init_process(node)
-        made = socket.socket(family, socket.SOCK_STREAM) if process is None else self._made_inside(process, family, node)
+        made = self.made_in(node, lambda: socket.socket(family, socket.SOCK_STREAM))
         made.setblocking(False)
         return made
+
+    def made_in(self, node: str, make: Callable[[], Made]) -> Made:
+        """What `make` makes, a socket of some kind, while the thread is in the node's network. NodeOff, OSError."""
+        process = self.init_process(node)
+        return make() if process is None else self._made_inside(process, node, make)
 
     def close(self) -> None:
         """Let go of the handle on this process's own namespace."""
@@ -47,7 +53,7 @@ class NodeNetworks:
             os.close(self._home)
             self._home = -1
 
-    def _made_inside(self, process: int, family: int, node: str) -> socket.socket:
+    def _made_inside(self, process: int, node: str, make: Callable[[], Made]) -> Made:
         try:
             there = os.open(f"/proc/{process}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -55,7 +61,7 @@ class NodeNetworks:
         try:
             _enter(there)
             try:
-                return socket.socket(family, socket.SOCK_STREAM)
+                return make()
             finally:
                 _enter(self._home)
         finally:

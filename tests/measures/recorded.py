@@ -17,7 +17,17 @@ from chaoskit.model.history import Event
 from chaoskit.model.lab import LabPlan, LabSpec
 from chaoskit.model.plan import Plan, PlannedAction, SourceFile, TrialPlan
 from chaoskit.model.policy import RetryPolicy
-from chaoskit.model.recorded import MISSING, AttemptSamples, ClientSamples, FaultRecord, ReadBack, RoleSamples, TrialRecord
+from chaoskit.model.recorded import (
+    MISSING,
+    AddressSamples,
+    Announcement,
+    AttemptSamples,
+    ClientSamples,
+    FaultRecord,
+    ReadBack,
+    RoleSamples,
+    TrialRecord,
+)
 
 ZERO_NS = 1_000_000_000_000
 BASELINE_S = 30.0
@@ -206,6 +216,31 @@ def failed_over(at_s: float = FAULT_S, elected_s: float = 6.0) -> tuple[RoleSamp
     return leaders(db1=[(-99, at_s)], db2=[(elected_s, 99)])
 
 
+def address(
+    *announcements: Announcement,
+    deaf: Spans = (),
+    unasked: Spans = (),
+    lost: Sequence[float] = (),
+    every_s: float = 0.1,
+    until_s: float = ENDED_S,
+    **owned: Spans,
+) -> AddressSamples:
+    """What was seen of the address vip: each node answers in the spans given, such as web1=[(-99, 2)], within a millisecond.
+
+    `deaf`: whoever asks hears nobody; `unasked`: no question; `lost`: questions sent at these seconds reach nobody.
+    """
+    at = np.arange(-BASELINE_S - 1, until_s, every_s)
+    at = at[~inside(at, unasked)]
+    reached = ~inside(at, deaf) & ~np.isin(np.round(at, 3), np.round(lost, 3))
+    asked = np.array([ns(t) for t in at], dtype=np.int64)
+    answers = {}
+    for node, spans in owned.items():
+        answered = asked[reached & inside(at, spans)]
+        answers[node] = np.column_stack((answered, answered + 1_000_000))
+    heard = asked[~inside(at, deaf)] + 1_000_000
+    return AddressSamples("vip", "198.18.0.100", asked, answers, heard, 2, announcements)
+
+
 def fault(
     began_s: float = FAULT_S, healed_s: float | None = HEAL_S, *, verified: bool = True, action: str = "node.power_off"
 ) -> FaultRecord:
@@ -278,6 +313,7 @@ def trial(
     planned: Plan | None = None,
     baseline_s: float = BASELINE_S,
     index: int = 0,
+    addresses: Sequence[AddressSamples] = (),
 ) -> TrialRecord:
     """A recorded trial; by default a verified fault at 2 s, a settled leader, and final reads that find every write."""
     chosen = clients or (client(),)
@@ -295,4 +331,5 @@ def trial(
         read_backs=tuple(reads),
         faults=tuple((fault(),) if faults is None else faults),
         problems=tuple(problems),
+        addresses=tuple(addresses),
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from chaoskit.model.result import RoleInterval
+from chaoskit.model.result import AddressFigures, RoleInterval
 from chaoskit.reporting.charts.lanes import (
     Block,
     Columns,
@@ -86,6 +86,8 @@ class Timeline:
     latency: tuple[LatencyLane, ...]
     errors: tuple[ErrorRow, ...]
     leaders: tuple[LeaderRow, ...]
+    owners: tuple[LeaderRow, ...]
+    """Who answered for each floating address."""
     ledger: LedgerLane | None
     events: tuple[EventMark, ...]
     event_rows: int
@@ -112,6 +114,7 @@ def timeline(trial: TrialView, leader: str | None) -> Timeline:
         latency=tuple(latency_lane(grid, c, scale) for c in trial.clients) if scale else (),
         errors=error_rows(grid, trial.clients),
         leaders=leaders,
+        owners=tuple(row for name, a in sorted(trial.result.addresses.items()) for row in _owner_rows(axis, name, a)),
         ledger=ledger_lane(grid, trial.clients, lost),
         events=marks,
         event_rows=rows,
@@ -172,6 +175,18 @@ def _leader_rows(axis: Linear, roles: Sequence[RoleInterval], leader: str | None
         held = [f"{instant(r.from_s)} to {instant(r.until_s)}" for r in mine if r.state == "yes"]
         rows.append(LeaderRow(node, role, tuple(blocks), f"{node} held {role}: {'; '.join(held) if held else 'never'}"))
     return tuple(rows)
+
+
+def _owner_rows(axis: Linear, name: str, address: AddressFigures) -> list[LeaderRow]:
+    rows = []
+    for owner in dict.fromkeys(i.owner for i in address.owners):
+        blocks: list[Block] = []
+        mine = [i for i in address.owners if i.owner == owner]
+        for interval in mine:
+            _append(blocks, axis, interval.from_s, interval.until_s, "yes")
+        spans = "; ".join(f"{instant(i.from_s)} to {instant(i.until_s)}" for i in mine)
+        rows.append(LeaderRow(owner, name, tuple(blocks), f"{owner} answered for {name} ({address.address}): {spans}"))
+    return rows
 
 
 def _append(blocks: list[Block], axis: Linear, from_s: float, until_s: float, kind: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
-from chaoskit.model.result import FlappingFigures
+from chaoskit.model.result import AddressFigures, FlappingFigures, TrialResult
 from chaoskit.reporting.narrative import Words, words
 from chaoskit.reporting.text import count, markdown, seconds, table
 from chaoskit.reporting.view import View
@@ -42,23 +42,39 @@ def _rows(figures: FlappingFigures) -> list[tuple[str, str, Words]]:
     ]
 
 
+def _address_rows(name: str, figures: AddressFigures) -> list[tuple[str, str, Words]]:
+    said = "; ".join(figures.announcements) or "nothing"
+    return [
+        (f"Moves of {name}", f"of {figures.address} from one node to another, as answered on the wire", words(figures.moves)),
+        (f"Two owners of {name}", "time in which two nodes answered for it", words(figures.dual_owner_time)),
+        (f"No owner of {name}", "time in which nobody answered for it", words(figures.no_owner_time)),
+        (f"New owner of {name}", "after the fault's effect, its first announcement", words(figures.takeover)),
+        (f"Announced {name}", "frames seen on the switch", Words("measured", said)),
+    ]
+
+
+def _all_rows(trial: TrialResult) -> list[tuple[str, str, Words]]:
+    rows = _rows(trial.flapping) if trial.flapping is not None else []
+    return rows + [row for name, figures in sorted(trial.addresses.items()) for row in _address_rows(name, figures)]
+
+
 class StabilitySection:
     name = "stability"
     title = "Stability and leadership"
     order = 60
 
     def html(self, view: View) -> Markup:
-        tables = [(t, _rows(t.flapping)) for t in view.result.trials if t.flapping is not None]
+        tables = [(t, rows) for t in view.result.trials if (rows := _all_rows(t))]
         return view.template("stability.html.j2", view=view, tables=tables) if tables else Markup("")
 
     def markdown(self, view: View) -> str:
         parts = []
         for trial in view.result.trials:
-            if trial.flapping is not None:
+            if found := _all_rows(trial):
                 parts += [f"### Trial {trial.index}"] if len(view.result.trials) > 1 else []
                 rows = [
                     [name, markdown(f"{said.main}" + (f" ({said.detail})" if said.detail else "")), meaning]
-                    for name, meaning, said in _rows(trial.flapping)
+                    for name, meaning, said in found
                 ]
                 parts.append(table(["Figure", "Value", "Meaning"], rows))
         return "\n\n".join(parts)
