@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from chaoskit import __version__
+from chaoskit.surfaces.calibrate import calibrate
 from chaoskit.surfaces.catalogue import clients, faults
 from chaoskit.surfaces.comparing import compare_runs
 from chaoskit.surfaces.doctor import doctor
@@ -31,6 +32,7 @@ COMMANDS: tuple[click.Command, ...] = (
     faults,
     clients,
     doctor,
+    calibrate,
     schema,
     init,
 )
