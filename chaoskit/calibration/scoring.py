@@ -121,7 +121,7 @@ def _invalid(figure: Figure, measured: TrialMeasures, uncertainty_ns: float, spa
     if figure.censored and figure.valid:
         reasons = (*reasons, f"censored: {figure.text}")
     if uncertainty_ns > spacing_ns / 2:
-        reasons = (*reasons, f"the truth itself is known only to {uncertainty_ns / 1e6:.1f} ms, more than half of d")
+        reasons = (*reasons, f"the truth is not known well enough: to {uncertainty_ns / 1e6:.1f} ms, more than half of d")
     return reasons
 
 
@@ -167,15 +167,17 @@ def transit_ns(samples: ClientSamples, began_ns: int, ended_ns: int, *, connecti
     Outages are spans of send instants, and the service knows only when something reached it. `connecting`: until it was
     connected; else until its answer began.
     """
-    ok = np.flatnonzero(samples.ok & ~samples.tainted)
-    if len(ok) == 0:
-        return 0
-    first = int(np.searchsorted(samples.t_intended[ok], began_ns))
-    last = int(np.searchsorted(samples.t_intended[ok], ended_ns))
-    near = np.unique(np.concatenate((ok[max(0, first - _NEIGHBOURS) : first], ok[last : last + _NEIGHBOURS])))
     reached = samples.t_connected if connecting else samples.t_first_byte
-    arrived = np.where(reached[near] == MISSING, samples.t_end[near], reached[near])
-    return int((arrived - samples.t_send[near]).max()) if len(near) else 0
+    arrived = np.where(reached == MISSING, samples.t_end, reached)
+    ok = samples.ok & ~samples.tainted
+    before = np.flatnonzero(ok & (samples.t_send < began_ns))[-_NEIGHBOURS:]
+    after = np.flatnonzero(ok & (arrived >= ended_ns))[:_NEIGHBOURS]
+    # one that was sent before the service broke, and told at once that it had
+    at_once = np.isin(samples.outcome, ("refused", "reset")) & ~samples.tainted
+    caught = np.flatnonzero(at_once & (samples.t_send < began_ns) & (samples.t_end >= began_ns))
+    near = np.concatenate((before, after, caught))
+    last = np.where(samples.ok, arrived, samples.t_end)
+    return int((last[near] - samples.t_send[near]).max()) if len(near) else 0
 
 
 @dataclass(frozen=True)

@@ -118,6 +118,7 @@ class HttpClient:
     OPERATIONS: ClassVar[dict[str, str]] = {"get": "GET a path and check status and body"}
     CLASSES: ClassVar[tuple[str, ...]] = ("fresh", "pooled", "direct")
     LEDGER: ClassVar[frozenset[str]] = frozenset()
+    LATE_CLASSES: ClassVar[frozenset[str]] = frozenset({"fresh", "direct"})
     Options: ClassVar[type[Record]] = HttpOptions
     EndpointOptions: ClassVar[type[Record]] = HttpEndpointOptions
 

@@ -19,6 +19,11 @@ from chaoskit.ports.client import Answer, ClientConfig
 _NS = 1e9
 _ABANDON_AFTER_S = 0.05
 """A client type that has not let go this long after it was cancelled is recorded as timed out without it."""
+LATE_UNTIL_DEADLINES = 10
+"""An attempt left to itself at W is given up at so many W after its intended instant."""
+LATE_AT_MOST = 100
+"""So many at once are left to themselves; further ones are cancelled at W. They do not count as in flight."""
+_ANSWERED = frozenset({"ok", "degraded", "app_error", "wrong_role", "wrong_data"})
 _NOT_SENT = Answer(outcome="not_sent", certainty="fail")
 
 
@@ -45,6 +50,8 @@ class Flight:
     task: asyncio.Task[None] | None = None
     timer: asyncio.TimerHandle | None = None
     recorded: bool = False
+    late: bool = False
+    """W passed and it counts as timed out; it was left to itself to see when the answer comes."""
 
 
 class Sender:
@@ -67,6 +74,8 @@ class Sender:
         self._sequence = 0
         self._timer: asyncio.TimerHandle | None = None
         self._flights: set[Flight] = set()
+        self._late: set[Flight] = set()
+        self._may_be_late = config.client_class in getattr(client, "LATE_CLASSES", ())
         self._finished: deque[Flight] = deque()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -86,6 +95,12 @@ class Sender:
     async def drain(self, timeout_s: float) -> int:
         """Stop, and wait for what is in flight; returns how many still are after `timeout_s`."""
         self.stop()
+        self._may_be_late = False
+        left = [flight.task for flight in self._late if flight.task is not None]
+        for flight in list(self._late):
+            self._cancel(flight)
+        if left:
+            await asyncio.wait(left, timeout=2 * _ABANDON_AFTER_S)
         try:
             async with asyncio.timeout(timeout_s):
                 await self._idle.wait()
@@ -133,7 +148,7 @@ class Sender:
             return
         self._flights.add(flight)
         self._idle.clear()
-        flight.timer = self._loop.call_at((intended + self._deadline_ns) / _NS, self._cancel, flight)
+        flight.timer = self._loop.call_at((intended + self._deadline_ns) / _NS, self._deadline_passed, flight)
         flight.task = self._loop.create_task(self._attempt(flight))
         flight.task.add_done_callback(lambda task: self._landed(flight, task))
 
@@ -142,10 +157,32 @@ class Sender:
         flight.answer = await self._client.attempt(flight.token)
         flight.t_end = time.monotonic_ns()
 
+    def _deadline_passed(self, flight: Flight) -> None:
+        if flight.task is None or flight.task.done():
+            return
+        if self._may_be_late and len(self._late) < LATE_AT_MOST:
+            self._leave(flight)
+        else:
+            self._cancel(flight)
+
+    def _leave(self, flight: Flight) -> None:
+        """It has failed, and is no longer in flight; when its answer comes is noted."""
+        self._late.add(flight)
+        self._gone(flight)
+        flight.late = True
+        self._tally.add(flight.t_intended, flight.t_intended + self._deadline_ns, False, "timeout: deadline")
+        give_up_ns = flight.t_intended + LATE_UNTIL_DEADLINES * self._deadline_ns
+        flight.timer = self._loop.call_at(give_up_ns / _NS, self._cancel, flight)
+
     def _cancel(self, flight: Flight) -> None:
         if flight.task is not None and not flight.task.done():
             flight.task.cancel()
             flight.timer = self._loop.call_later(_ABANDON_AFTER_S, self._abandon, flight)
+
+    def _gone(self, flight: Flight) -> None:
+        self._flights.discard(flight)
+        if not self._flights:
+            self._idle.set()
 
     def _abandon(self, flight: Flight) -> None:
         """It still counts as in flight, so that client types that never let go end up at the cap and not out of memory."""
@@ -154,9 +191,8 @@ class Sender:
     def _landed(self, flight: Flight, task: asyncio.Task[None]) -> None:
         if flight.timer is not None:
             flight.timer.cancel()
-        self._flights.discard(flight)
-        if not self._flights:
-            self._idle.set()
+        self._late.discard(flight)
+        self._gone(flight)
         answer = flight.answer
         if task.cancelled():
             answer = Answer(outcome="timeout", certainty="info", error="deadline")
@@ -170,6 +206,9 @@ class Sender:
         if flight.recorded:
             return
         flight.recorded = True
+        if flight.late:
+            self._finish_late(flight, answer)
+            return
         flight.t_end = flight.t_end or time.monotonic_ns()
         flight.answer = self._judged(answer, flight.t_end - flight.t_intended)
         if flight.answer.outcome == "timeout" and answer.outcome == "ok":
@@ -178,6 +217,17 @@ class Sender:
         self._finished.append(flight)
         ok = flight.answer.outcome in ("ok", "degraded")
         self._tally.add(flight.t_intended, flight.t_end, ok, "" if ok else f"{answer.outcome}: {answer.error}")
+
+    def _finish_late(self, flight: Flight, answer: Answer) -> None:
+        """A time-out, whatever came after W; an answer is kept as a fact. Certainty stays: an acknowledgement after W is one."""
+        if answer.outcome in _ANSWERED and flight.t_end is not None:
+            flight.late_end = flight.t_end
+        elif not answer.error:
+            answer = answer.model_copy(update={"error": "deadline"})
+        flight.t_end = flight.t_intended + self._deadline_ns
+        flight.answer = answer.model_copy(update={"outcome": "timeout"})
+        flight.timer = flight.task = None
+        self._finished.append(flight)
 
     def _judged(self, answer: Answer, latency_ns: int) -> Answer:
         """The answer with the outcome that its latency gives it. Its certainty stays: an acknowledgement after W is still one."""
@@ -192,6 +242,8 @@ class Sender:
 
     def _row(self, flight: Flight) -> tuple[Any, ...]:
         config, answer, end = self._config, flight.answer, flight.t_end
+        # what a left one's answer met after W, which had decided already, is no doubt about it
+        decided = end if flight.late else flight.late_end or end
         if answer is None or end is None:
             raise RuntimeError(f"attempt {flight.token} was handed on before it had finished")
         return (
@@ -200,5 +252,5 @@ class Sender:
             flight.t_intended, flight.t_send, answer.t_connected, answer.t_first_byte, end,
             answer.outcome, answer.certainty, answer.node or None, answer.term or None, answer.value or None,
             flight.late_end, flight.in_flight,
-            int(self._hiccups.stalled_between(flight.t_intended, flight.late_end or end)), answer.error or None,
+            int(self._hiccups.stalled_between(flight.t_intended, decided or 0)), answer.error or None,
         )  # fmt: skip

@@ -41,6 +41,7 @@ class TcpClient:
     OPERATIONS: ClassVar[dict[str, str]] = {"connect": "complete a TCP handshake, then close without a reset"}
     CLASSES: ClassVar[tuple[str, ...]] = ("fresh", "direct")
     LEDGER: ClassVar[frozenset[str]] = frozenset()
+    LATE_CLASSES: ClassVar[frozenset[str]] = frozenset({"fresh", "direct"})
     Options: ClassVar[type[Record]] = TcpOptions
     EndpointOptions: ClassVar[type[Record]] = TcpEndpointOptions
 

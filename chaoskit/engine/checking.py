@@ -127,10 +127,10 @@ class Checker:
         deadline = float(client.deadline)
         if deadline <= 0:
             yield self.document.problem((*keys, "deadline"), "a deadline is more than 0, such as 500ms")
-        elif client.client_class == "fresh" and client.policy is None and deadline >= FRESH_DEADLINE_LIMIT_S:
+        elif client.client_class != "pooled" and client.policy is None and deadline >= FRESH_DEADLINE_LIMIT_S:
             message = (
-                "a fresh client's deadline must stay below 1s: the kernel repeats a lost SYN after 1 s, so that a longer "
-                "deadline turns an outage into one slow success and hides it; use 500ms, or class: pooled"
+                f"a {client.client_class} client's deadline must stay below 1s: the kernel repeats a lost SYN after 1 s, so that "
+                "a longer deadline turns an outage into one slow success and hides it; use 500ms, or class: pooled"
             )
             yield self.document.problem((*keys, "deadline"), message)
         if client.slo is not None and not 0 < float(client.slo) <= float(client.request_deadline):

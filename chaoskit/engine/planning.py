@@ -9,7 +9,7 @@ import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from chaoskit.engine.checking import candidate_nodes
+from chaoskit.engine.checking import FRESH_DEADLINE_LIMIT_S, candidate_nodes
 from chaoskit.engine.checking_trials import over_trials_notes
 from chaoskit.engine.expanding import Injectable, expanded, is_by_clock
 from chaoskit.engine.loading import Loaded, LoadedLab
@@ -168,6 +168,12 @@ def _notes(loaded: Loaded) -> Iterable[str]:
     experiment = loaded.experiment
     if float(experiment.baseline) < SHORT_BASELINE_S:
         yield f"the clean baseline is {experiment.baseline}, shorter than 30s: the figures say so"
+    for name, client in experiment.clients.items():
+        if float(client.deadline) >= FRESH_DEADLINE_LIMIT_S:  # refused where it would hide an outage that is measured
+            yield (
+                f"the client {name} waits up to {client.deadline} for an answer: shorter outages are slow answers to it; its "
+                "RTO is what users of such a client feel, not how long the service was down"
+            )
     if experiment.seed is not None:
         yield f"the experiment fixes its seed ({experiment.seed})"
     yield from over_trials_notes(experiment)

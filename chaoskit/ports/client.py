@@ -102,6 +102,7 @@ class ClientType(Protocol):
     EndpointOptions: ClassVar[type[Record]]
     """Keys of the lab's endpoint beyond the common ones."""
     # A type whose driver is an extra also has DRIVER: ClassVar[Mapping[str, str]], importable module -> the extra that brings it.
+    # One that may be left running after W, so that late answers are noted, has LATE_CLASSES: ClassVar[frozenset[str]].
     # One that cannot serve every combination of valid keys also has a class method objections(intended) -> Iterable[str].
 
     async def open(self) -> None:

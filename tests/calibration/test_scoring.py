@@ -98,3 +98,15 @@ def test_flaps_are_one_outage_from_the_first_failure_to_the_lasting_return():
     (score,) = scores(one, MEASURES)
     assert score.truth_s == pytest.approx(2.2)
     assert score.covered
+
+
+def test_an_attempt_that_was_long_on_its_way_at_the_edge_is_why_the_truth_is_known_less_well():
+    samples = seen(spans=OUTAGES[:1])
+    edge = int(samples.ok.argmin())  # the first that failed; the one before it met the service, late
+    send, end = samples.t_send.copy(), samples.t_end.copy()
+    back = edge + int(samples.ok[edge:].argmax())
+    send[back] -= 8_000_000  # sent 8 ms before the return, and arrived after it
+    (score,) = scores(recorded(replace(samples, t_send=send, t_end=end), spans=OUTAGES[:1]), MEASURES)
+    assert score.uncertainty_s > 0.008
+    assert score.covered
+    assert [reason.split(":")[0] for reason in score.invalid] == ["the truth is not known well enough"]

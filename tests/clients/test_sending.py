@@ -4,6 +4,7 @@ import asyncio
 
 from chaoskit.agents.hiccups import HiccupWatch
 from chaoskit.agents.spool import Spool
+from chaoskit.clients import sending
 from chaoskit.clients.retrying import RetryingClient
 from chaoskit.clients.sending import Sender
 from chaoskit.clients.tally import Tally
@@ -85,3 +86,82 @@ def test_requests_that_are_tried_again_never_delay_the_next_and_those_beyond_the
     )
     assert {seq for seq, *_ in tries} == {row[0] for row in sent}
     assert all(count == last and 3 <= last <= 10 and (least, most) == (0, 10 * MS) for _, count, last, least, most in tries)
+
+
+class AnswersAfter:
+    """Answers 120 ms after it was asked, unless it is cancelled."""
+
+    LATE_CLASSES = frozenset({"fresh"})
+
+    def __init__(self, outcome: str = "ok", after_s: float = 0.12) -> None:
+        self.answer = Answer(outcome=outcome, certainty="ok" if outcome == "ok" else "fail", node="n1")
+        self.after_s = after_s
+        self.running = self.most = 0
+
+    async def attempt(self, token: str) -> Answer:
+        self.running += 1
+        self.most = max(self.most, self.running)
+        try:
+            await asyncio.sleep(self.after_s)
+        except asyncio.CancelledError:
+            return Answer(outcome="timeout", certainty="info", error="deadline")
+        finally:
+            self.running -= 1
+        return self.answer
+
+
+def sent(file, client, for_s=0.8, **changes):
+    """What a client of 100/s with W = 50 ms recorded, and its tally."""
+    given = config(file, 80, deadline_ns=50 * MS, **changes)
+    tally = Tally("orders", 0)
+
+    async def main() -> None:
+        spool = Spool(file, print)
+        hiccups = HiccupWatch(given.interval_ns // 2, lambda *_: None)
+        sender = Sender(given, client, spool, hiccups, tally)
+        sender.start()
+        await asyncio.sleep(for_s)
+        assert await sender.drain(2.0) == 0
+        hiccups.close()
+        sender.settle(all_of_them=True)
+        spool.close(5.0)
+
+    asyncio.run(main())
+    columns = "outcome, certainty, t_end - t_intended, late_end - t_intended, in_flight, seq"
+    return rows(file, f"SELECT {columns} FROM samples ORDER BY seq"), tally
+
+
+def test_an_answer_after_w_is_noted_and_never_ok_and_leaves_room_for_others(tmp_path):
+    found, tally = sent(tmp_path / "s.sqlite", AnswersAfter(), in_flight=7)
+    assert [row[5] for row in found] == list(range(len(found))), "none was kept back, and none recorded twice"
+    assert {row[0] for row in found} == {"timeout"}, "five or six are in flight up to W; those left to themselves take no room"
+    assert {row[2] for row in found if row[3] is not None} == {50 * MS}
+    noted = [row for row in found if row[3] is not None]
+    assert len(noted) > len(found) / 2
+    assert all(row[1] == "ok" and 119 * MS < row[3] < 500 * MS for row in noted)
+    assert (tally.attempts, tally.ok) == (len(found), 0)
+
+
+def test_a_class_that_is_not_named_is_cancelled_at_w(tmp_path):
+    found, _ = sent(tmp_path / "s.sqlite", AnswersAfter(), client_class="pooled")
+    assert {(row[0], row[1], row[3]) for row in found} == {("timeout", "info", None)}
+
+
+def test_a_late_refusal_is_an_answer_and_a_late_reset_is_none(tmp_path):
+    refused, _ = sent(tmp_path / "a.sqlite", AnswersAfter("app_error"))
+    assert {row[0] for row in refused} == {"timeout"}
+    assert any(row[3] is not None and row[1] == "fail" for row in refused)
+    reset, _ = sent(tmp_path / "b.sqlite", AnswersAfter("reset"))
+    assert {(row[0], row[3]) for row in reset} == {("timeout", None)}
+    assert any(row[2] == 50 * MS for row in reset), "W decided; those cancelled at the end took as long as cancelling does"
+
+
+def test_what_never_answers_is_left_to_itself_only_ten_deadlines_long_and_only_so_many_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(sending, "LATE_AT_MOST", 20)
+    client = AnswersAfter(after_s=60.0)
+    found, tally = sent(tmp_path / "s.sqlite", client, for_s=1.5)
+    assert client.most <= 20 + 12, "20 left to themselves, and those up to W"
+    assert client.running == 0
+    assert {(row[0], row[1], row[3]) for row in found} == {("timeout", "info", None)}
+    assert [row[5] for row in found] == list(range(len(found)))
+    assert tally.attempts == len(found)
