@@ -84,6 +84,54 @@ class ClientFigures(Record):
         return self.client_class == "fresh" and not self.policy
 
 
+class BehaviourBin(Record):
+    """A piece of time of one client with a policy."""
+
+    from_s: float
+    """Seconds after the end of the baseline; all pieces of a client are equally long."""
+    requests: int
+    """Due in it."""
+    attempts: int
+    """Sent in it, by requests due whenever."""
+    errors: dict[str, int] = {}
+    """Attempts sent in it that failed, by class."""
+
+
+class BehaviourFigures(Record):
+    """How a client with a policy behaved, and what its users felt. Attempts and requests count from the end of the baseline."""
+
+    policy: str
+    client_class: str
+    deadline_s: float
+    """What each attempt may take."""
+    patience_s: float
+    """What a request may take."""
+    requests: int
+    not_sent: int
+    attempts: int
+    most_attempts: int
+    """Of one request."""
+    errors: dict[str, int] = {}
+    """Failed attempts by class."""
+    amplification: Figure
+    """Attempts a request, of the requests due during the outage."""
+    peak_amplification: Figure
+    """Attempts sent by requests due, in the worst second."""
+    abandoned: Figure
+    worst_latency: Figure
+    noticed: Figure
+    """The share of the requests due during the outage that users noticed."""
+    notice_s: float
+    """From this latency on an answer is noticed."""
+    first_error: Figure
+    """From the fault's effect to the end of the first failed attempt."""
+    reconnects: Figure
+    time_to_reconnect: Figure
+    """From the first failed attempt to the first ok one of a lasting return; the longest."""
+    bin_s: float = 1.0
+    bins: tuple[BehaviourBin, ...] = ()
+
+
 class LostWrite(Record):
     client: str
     token: str
@@ -280,6 +328,8 @@ class TrialMeasures(Record):
     faults: tuple[FaultFigures, ...] = ()
     skipped: tuple[SkippedAction, ...] = ()
     clients: dict[str, ClientFigures] = {}
+    behaviour: dict[str, BehaviourFigures] = {}
+    """Clients with a policy."""
     rpo: LedgerFigures | None = None
     flapping: FlappingFigures | None = None
     addresses: dict[str, AddressFigures] = {}

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from chaoskit.model.policy import RetryPolicy
 from tests.clients.probing import ProbeProcess, config, rows
 from tests.clients.scripted_service import ScriptedService
 
@@ -159,3 +160,26 @@ def test_a_terminate_signal_ends_it_in_order_and_ctrl_c_does_not(tmp_path):
         os.kill(probe.process.pid, signal.SIGTERM)
         assert probe.process.wait(10) == 0
         assert probe.end()[1].phase == "done"
+
+
+def test_a_policy_brings_requests_through_a_stall_and_each_attempt_is_recorded(tmp_path):
+    policy = RetryPolicy.model_validate({"retry": "fixed", "wait": "100ms", "give_up_after": "4s"})
+    with ScriptedService() as service:
+        given = config(tmp_path / "s.sqlite", service.port, deadline_ns=200_000_000, interval_ns=500_000_000, policy=policy)
+        probe = ProbeProcess(given)
+        probe.wait_for("running")
+        time.sleep(0.5)
+        service.stall(1.0)
+        time.sleep(2.0)
+        probe.tell("stop")
+        assert probe.end()[0] == 0
+    outcomes = dict(rows(probe.spool, "SELECT outcome, count(*) FROM samples GROUP BY 1"))
+    assert set(outcomes) == {"ok"}, "no user was turned away"
+    worst = rows(probe.spool, "SELECT max(t_end - t_intended) FROM samples")[0]
+    tries = dict(rows(probe.spool, "SELECT outcome, count(*) FROM attempts GROUP BY 1"))
+    assert worst > 600_000_000
+    assert tries["ok"] == outcomes["ok"]
+    assert tries["timeout"] > 10
+    assert rows(probe.spool, "SELECT count(*) FROM attempts WHERE attempt > 1 AND waited_ns != 100000000") == [0]
+    whole = "SELECT count(*) FROM samples JOIN attempts USING (trial, client, seq) WHERE attempt = 1 AND samples.outcome = 'ok'"
+    assert rows(probe.spool, whole) == [outcomes["ok"]]

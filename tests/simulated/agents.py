@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
 from collections.abc import Sequence
@@ -9,10 +10,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import Protocol
 
+from chaoskit.clients.retrying import RetryingClient
 from chaoskit.model.history import SAMPLES_DDL
-from chaoskit.ports.client import ClientConfig
+from chaoskit.ports.client import Answer, ClientConfig
 from tests.simulated.clock import FakeClock
 from tests.simulated.cluster import SimulatedCluster
+from tests.simulated.time_loop import FakeTimeLoop
 
 
 class HasCluster(Protocol):
@@ -31,6 +34,7 @@ class ProbeAgent:
         self._lab, self._dies = lab, dies
         self._next_ns = lab.clock.monotonic_ns() + 1_000_000
         self._rows: list[tuple[object, ...]] = []
+        self._attempts: list[tuple[object, ...]] = []
         self._phase = "running"
         self._streak_ns: int | None = None
         self._last_ok_ns: int | None = None
@@ -41,7 +45,7 @@ class ProbeAgent:
 
     def lines(self) -> Sequence[str]:
         now_ns, c = self._lab.clock.monotonic_ns(), self.config
-        while self._phase == "running" and self._next_ns + c.deadline_ns <= now_ns:
+        while self._phase == "running" and self._next_ns + c.patience_ns <= now_ns:
             self._attempt(self._next_ns)
             self._next_ns += c.interval_ns // c.probes
         self._recent = [(t, ok) for t, ok in self._recent if t >= now_ns - 5_000_000_000]
@@ -58,17 +62,36 @@ class ProbeAgent:
         token = f"{c.run_id}.{c.client}.{seq}" if c.operation == "append" else None
         ok = node is not None
         end_ns = t_ns + (2_000_000 if ok else c.deadline_ns)
+        if c.policy is not None:
+            node, end_ns = self._persist(t_ns, seq)
+            ok = node is not None
         if ok and token is not None:
             self._lab.cluster.ledger[token] = end_ns
         self._streak_ns = (self._streak_ns or t_ns) if ok else None
         self._last_ok_ns = t_ns if ok else self._last_ok_ns
-        self._recent.append((t_ns, ok))
+        # a request's fate is looked up once its patience is over
+        self._recent.append((t_ns if c.policy is None else self._lab.clock.monotonic_ns(), ok))
         self._ok += ok
         self._rows.append(
             (c.trial, c.client, seq % c.probes, c.client_class, c.operation, c.vantage, c.target, seq, token,
              t_ns, t_ns + 50_000, t_ns + 500_000 if ok else None, end_ns if ok else None, end_ns,
              "ok" if ok else "timeout", "ok" if ok else "fail", node, "1", None, None, 1, 0, None if ok else "no answer")
         )  # fmt: skip
+
+    def _persist(self, t_ns: int, seq: int) -> tuple[str | None, int]:
+        """One request through the real policy engine, on a clock of its own: who answered in the end, and when it ended."""
+        loop = FakeTimeLoop(t_ns + 50_000)
+
+        async def operation(token: str) -> Answer:
+            node = self._lab.cluster.serving_at(loop.clock())
+            if node is None:
+                await asyncio.sleep(3600)
+            await asyncio.sleep(0.002)
+            return Answer(outcome="ok", certainty="ok", node=node or "")
+
+        client = RetryingClient(self.config, operation, lambda row: self._attempts.append(tuple(row)), clock=loop.clock)
+        answer = loop.finish(client.attempt(f"{self.config.run_id}.{self.config.client}.0.{seq}"))
+        return answer.node or None, loop.clock()
 
     def tell(self, line: str) -> None:
         c, lab = self.config, self._lab
@@ -87,6 +110,7 @@ class ProbeAgent:
         with closing(sqlite3.connect(self.config.spool)) as spool, spool:
             spool.executescript(SAMPLES_DDL)
             spool.executemany(f"INSERT INTO samples VALUES ({','.join('?' * 23)})", self._rows)
+            spool.executemany(f"INSERT INTO attempts VALUES ({','.join('?' * 11)})", self._attempts)
             spool.executemany("INSERT INTO reads VALUES (?,?,?,?,?,?,?)", self._reads)
             spool.executemany("INSERT INTO read_backs VALUES (?,?,?,?,?,?,?,?)", self._read_backs)
         return 0

@@ -9,6 +9,8 @@ from chaoskit.reporting.narrative import figure_text
 from chaoskit.reporting.text import code, count, markdown, seconds, table
 from chaoskit.reporting.view import ClientSeries, View
 
+HIDDEN = "(felt through its policy: not that of the service)"
+
 
 def _series(view: View, trial: TrialResult) -> dict[str, ClientSeries]:
     return {c.name: c for t in view.trials if t.result.index == trial.index for c in t.clients}
@@ -36,7 +38,7 @@ class ClientsSection:
             rows = [
                 [
                     code(name),
-                    markdown(figure_text(c.rto)),
+                    markdown(figure_text(c.rto)) + (f" {HIDDEN}" if c.policy else ""),
                     markdown(figure_text(c.availability)),
                     count(c.operations),
                     *(seconds(c.latency.get(q)) for q in ("p50", "p95", "p99", "max")),
