@@ -367,6 +367,8 @@ def render_lab(lab: LabFile) -> RenderedLab:
                 volumes=volumes,
                 services=services,
                 drain=renderer.drain(node, names),
+                image=group.image,
+                build=str((lab.folder / group.build).resolve()) if group.build else None,
                 forwards=group.forwards,
                 routes=routes_of(spec, node, network_subnets(spec), interfaces),
             )

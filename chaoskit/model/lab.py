@@ -70,6 +70,11 @@ class NodeGroup(Record):
     """Name -> private data volume."""
     services: tuple[str, ...] = ()
     """Services of the lab that run on each of them."""
+    image: str | None = None
+    """On the Docker backend: the image of their containers, `debian:bookworm-slim` where neither this nor `build` is named. Nodes
+    of the namespace backend see this machine's own programs."""
+    build: str | None = None
+    """On the Docker backend: a folder beside lab.yaml with a Dockerfile, from which the image is built."""
     drain: DrainSpec | None = None
     """How each of them is drained, for `node.drain`; left out: as the lab says."""
     forwards: bool = False
@@ -302,6 +307,10 @@ class NodePlan(Record):
     services: tuple[ServicePlan, ...]
     """In the order in which they start."""
     drain: DrainPlan | None = None
+    image: str | None = None
+    """The image of its container, where it is one."""
+    build: str | None = None
+    """The folder from which that image is built."""
     forwards: bool = False
     """Its kernel forwards between its interfaces."""
     routes: tuple[RoutePlan, ...] = ()

@@ -12,6 +12,7 @@ from chaoskit.surfaces.catalogue import clients, faults
 from chaoskit.surfaces.comparing import compare_runs
 from chaoskit.surfaces.doctor import doctor
 from chaoskit.surfaces.endings import Surface
+from chaoskit.surfaces.images import image
 from chaoskit.surfaces.installed import Installed
 from chaoskit.surfaces.labs import lab
 from chaoskit.surfaces.measuring import measure
@@ -33,6 +34,7 @@ COMMANDS: tuple[click.Command, ...] = (
     clients,
     doctor,
     calibrate,
+    image,
     schema,
     init,
 )

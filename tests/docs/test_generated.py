@@ -82,7 +82,7 @@ def test_shipped_experiments_keep_the_shipped_schema(file: Path) -> None:
 def test_what_rootless_lacks_is_what_the_backend_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The survey is told that it is not root; what it then refuses for that reason alone is what the pages say."""
     monkeypatch.setenv("CHAOSKIT_STATE", str(tmp_path / "state"))
-    monkeypatch.setattr("chaoskit.backends.namespace.survey.os.geteuid", lambda: 1234)
+    monkeypatch.setattr("chaoskit.backends.linux_host.survey.os.geteuid", lambda: 1234)
     survey: Survey = Installed().backend("namespace").survey(EXAMPLE_LAB)
     if not survey.has("node.power"):
         pytest.skip(f"no lab can be built here: {survey.reason('node.power')}")

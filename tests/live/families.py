@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import entry_points
 from typing import Any
 
-from chaoskit.backends.namespace.survey import take_survey
+from chaoskit.backends.linux_host.survey import take_survey
 from chaoskit.model.experiment import Action
 from chaoskit.model.lab import LabSpec
 from chaoskit.ports.fault import Fault

@@ -60,7 +60,7 @@ def test_every_fault_can_show_what_it_would_do(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["keepalived/parted", "haproxy/server-power-off"])
 def test_a_lab_of_debian_packages_says_without_root_that_it_needs_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chaoskit.backends.namespace.survey.os.geteuid", lambda: 1234)
+    monkeypatch.setattr("chaoskit.backends.linux_host.survey.os.geteuid", lambda: 1234)
     said = CliRunner().invoke(cli, ["plan", str(ROOT / "experiments" / f"{name}.yaml")])
     assert said.exit_code == 3, said.output
     assert "building an image of Debian packages needs root" in said.output

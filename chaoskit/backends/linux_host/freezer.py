@@ -19,8 +19,9 @@ _DEADLINE_S = 2.0
 
 
 def lab_cgroup_name(directory: Path) -> str:
-    """The group of the lab with this directory: the lab's id, after a mark of the state directory it belongs to."""
-    return f"{cgroup_prefix(directory.parent.parent)}{directory.name}"
+    """The group of the lab with this directory: its id, after a mark of the state directory and the backend it belongs to."""
+    family = directory.parent
+    return f"{cgroup_prefix(family.parent if family.name == 'labs' else family)}{directory.name}"
 
 
 def cgroup_prefix(state: Path) -> str:

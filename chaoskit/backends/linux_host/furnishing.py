@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 
+from chaoskit.backends.linux_host.node import account_of
 from chaoskit.backends.linux_host.wire import FileJson, NodeJson, Refused
-from chaoskit.linux import procfs
 
 
 def furnish(plan: NodeJson, *, single_user: bool, first_boot: bool) -> None:
     """Volumes' owners, users' homes and the services' files, from inside the node."""
-    accounts = procfs.accounts(Path("/etc/passwd").read_text(encoding="utf-8", errors="surrogateescape"))
 
     def give(path: str, owner: str) -> None:
-        account = accounts.get(owner)
+        account = account_of(owner)
         if account is None:
             raise Refused(f"{plan['name']}: no user {owner!r} for {path}")
         if not single_user:
@@ -28,7 +26,10 @@ def furnish(plan: NodeJson, *, single_user: bool, first_boot: bool) -> None:
         for volume in plan["volumes"]:
             give(volume["mount"], volume["owner"])
         for user in sorted({s["user"] for s in plan["services"]} - {"root"}):
-            home = accounts[user].home
+            account = account_of(user)
+            if account is None:
+                raise Refused(f"{plan['name']}: no user {user!r} to run a service")
+            home = account.home
             if not os.path.isdir(home) and home not in ("/nonexistent", "/"):
                 os.makedirs(home)
                 give(home, user)

@@ -48,7 +48,7 @@ class HeldLab:
         except Refused as refusal:
             raise StepFailed(str(refusal), refusal.evidence) from refusal
         except LabUnavailable as gone:
-            if not processes_of(self.lab_id):
+            if not processes_of(self.lab_id, self._files.family):
                 raise LabGone(f"lab {self.lab_id} is gone: {gone}") from gone
             raise StepFailed(str(gone)) from gone
 

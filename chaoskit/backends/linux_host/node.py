@@ -48,6 +48,8 @@ class Node:
     """So many of its volumes are being mounted anew: no service is started again until they are."""
     limiting: Callable[[], list[Path]] = list
     """The groups, beside `cgroup`, that each of its processes enters when it starts."""
+    bounding: int | None = None
+    """The capabilities that its processes are bound to, as a mask; None: whatever the holder has."""
     already_stopped: set[int] = field(default_factory=set)
     """Processes that were stopped before a freeze by signals: thawing must leave them alone."""
 
@@ -99,7 +101,7 @@ class Command:
 
 def start_in_node(node: Node, command: Command, output: int, *, groups: Sequence[Path] = ()) -> int:
     """Start a command in a node; see `start_body_in_node`."""
-    return start_body_in_node(node, lambda: _become(command), output, groups=groups)
+    return start_body_in_node(node, lambda: _become(command, node.bounding), output, groups=groups)
 
 
 def start_body_in_node(node: Node, body: Callable[[], NoReturn], output: int, *, groups: Sequence[Path] = ()) -> int:
@@ -158,17 +160,18 @@ def _wait_for_handover(entering: int) -> None:
         time.sleep(0.0002)
 
 
-def _become(command: Command) -> NoReturn:
+def _become(command: Command, bounding: int | None) -> NoReturn:
     """Take the user's identity and execute; 126 or 127 with a sentence where that fails."""
     try:
         os.setsid()
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         os.umask(0o022)
-        passwd = Path("/etc/passwd").read_text(encoding="utf-8", errors="surrogateescape")
-        account = procfs.accounts(passwd).get(command.user)
+        account = account_of(command.user)
         if account is None:
             print(f"chaoskit: there is no user {command.user!r} on this node", file=sys.stderr, flush=True)
             os._exit(126)
+        if bounding is not None:
+            syscalls.drop_capabilities(bounding)
         assume(account)
         env = {
             "PATH": command.path,
@@ -186,6 +189,25 @@ def _become(command: Command) -> NoReturn:
     os._exit(127)
 
 
+def account_of(user: str) -> procfs.Account | None:
+    """The account of a user's name. An image may have no account file: root is known all the same, and so is a bare number."""
+    found = procfs.accounts(_text_or_nothing("/etc/passwd"))
+    if user in found:
+        return found[user]
+    if user == "root" or user.isdigit():
+        number = 0 if user == "root" else int(user)
+        same = [account for account in found.values() if account.user_id == number]
+        return same[0] if same else procfs.Account(user, number, number, "/", "/bin/sh")
+    return None
+
+
+def _text_or_nothing(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="surrogateescape")
+    except FileNotFoundError:
+        return ""
+
+
 def assume(account: procfs.Account) -> None:
     """Become this user. Where only uid 0 exists, a nested user namespace shows it under the account's number."""
     if account.user_id == 0:
@@ -199,7 +221,7 @@ def assume(account: procfs.Account) -> None:
         ):
             Path(f"/proc/self/{name}").write_text(text, encoding="utf-8")
         return
-    group = Path("/etc/group").read_text(encoding="utf-8", errors="surrogateescape")
+    group = _text_or_nothing("/etc/group")
     os.setgroups([account.group_id, *procfs.supplementary_groups(group, account.name)])
     os.setgid(account.group_id)
     os.setuid(account.user_id)

@@ -24,6 +24,8 @@ from chaoskit.backends.linux_host.volumes import attached_loops
 
 _GONE_WITHIN_S = 10.0
 _NEW = ".new-"
+NAMESPACES = "labs"
+"""The folder of the labs that are made of namespaces alone."""
 TRIAL = "trial-"
 """How a survey's scratch group is called, before the number of the process that tries."""
 _THAW_AFTER_S = 0.5
@@ -49,10 +51,12 @@ class LabFiles:
     """The directory of one lab."""
 
     lab_id: str
+    family: str = NAMESPACES
+    """Whose labs these are: each backend sees its own only."""
 
     @property
     def directory(self) -> Path:
-        return state_directory() / "labs" / self.lab_id
+        return state_directory() / self.family / self.lab_id
 
     @property
     def record(self) -> Path:
@@ -93,9 +97,9 @@ class LabFiles:
             return ""
 
 
-def labs_on_disk() -> list[str]:
+def labs_on_disk(family: str = NAMESPACES) -> list[str]:
     try:
-        found = [entry.name for entry in os.scandir(state_directory() / "labs") if entry.is_dir()]
+        found = [entry.name for entry in os.scandir(state_directory() / family) if entry.is_dir()]
     except FileNotFoundError:
         return []
     return sorted(name for name in found if not (name.startswith(_NEW) and _maker_lives(name)))
@@ -126,9 +130,9 @@ def alive(pid: int, ticks: int) -> bool:
     return start_ticks(pid) == ticks
 
 
-def processes_of(lab_id: str) -> list[int]:
+def processes_of(lab_id: str, family: str = NAMESPACES) -> list[int]:
     """This machine's processes that carry the lab on their command line: keeper, holder, nodes' first processes."""
-    wanted = {f"--lab={lab_id}".encode(), str(LabFiles(lab_id).directory).encode()}
+    wanted = {f"--lab={lab_id}".encode(), str(LabFiles(lab_id, family).directory).encode()}
     found = []
     for entry in os.listdir("/proc"):
         if entry.isdigit() and int(entry) != os.getpid():
@@ -138,7 +142,7 @@ def processes_of(lab_id: str) -> list[int]:
     return found
 
 
-def labs_in_processes() -> list[str]:
+def labs_in_processes(family: str = NAMESPACES) -> list[str]:
     """Lab ids on the command lines of holders that belong to this state directory."""
     found = set()
     for entry in os.listdir("/proc"):
@@ -146,13 +150,13 @@ def labs_in_processes() -> list[str]:
             with contextlib.suppress(OSError):
                 words = Path(f"/proc/{entry}/cmdline").read_bytes().decode("utf-8", "replace").split("\0")
                 ids = [word[6:] for word in words if word.startswith("--lab=")]
-                found |= {lab_id for lab_id in ids if str(LabFiles(lab_id).directory) in words}
+                found |= {lab_id for lab_id in ids if str(LabFiles(lab_id, family).directory) in words}
     return sorted(found)
 
 
 def remnants(files: LabFiles) -> Iterator[str]:
     """What there is of a lab apart from its files, for people."""
-    if found := processes_of(files.lab_id):
+    if found := processes_of(files.lab_id, files.family):
         yield f"processes {', '.join(map(str, found))}"
     if loops := attached_loops(str(files.directory)):
         yield f"loop devices {', '.join(loops)}"
@@ -166,16 +170,16 @@ def _cgroups(files: LabFiles) -> list[Path]:
     return [group for group in dict.fromkeys([*seen_from_here, *noted]) if group.is_dir()]
 
 
-def kill_processes(lab_id: str) -> list[str]:
+def kill_processes(lab_id: str, family: str = NAMESPACES) -> list[str]:
     """SIGKILL to every process that carries the lab's id, each held by a handle so that no other is hit."""
     trouble = []
-    for pid in processes_of(lab_id):
+    for pid in processes_of(lab_id, family):
         try:
             handle = os.pidfd_open(pid)
         except ProcessLookupError:
             continue
         try:
-            if pid in processes_of(lab_id):
+            if pid in processes_of(lab_id, family):
                 signal.pidfd_send_signal(handle, signal.SIGKILL)
         except ProcessLookupError:
             continue
@@ -193,12 +197,12 @@ def wait_until_gone(files: LabFiles) -> list[str]:
     trouble: list[str] = []
     pause_s = 0.001
     thaw_from = time.monotonic() + _THAW_AFTER_S
-    while processes_of(files.lab_id) and time.monotonic() < deadline:
+    while processes_of(files.lab_id, files.family) and time.monotonic() < deadline:
         if time.monotonic() > thaw_from:
             thaw_volumes(files)  # who waits for a volume that hangs cannot die
             thaw_from = time.monotonic() + 1.0
         if time.monotonic() > killing_from:
-            trouble = kill_processes(files.lab_id)
+            trouble = kill_processes(files.lab_id, files.family)
         _collect_child(files)
         time.sleep(pause_s)
         pause_s = min(pause_s * 1.5, 0.05)

@@ -8,6 +8,7 @@ import fcntl
 import os
 import struct
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -32,6 +33,8 @@ MNT_DETACH = 2
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
+_PR_CAPBSET_DROP = 24
+_PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_IO_FLUSHER = 57
 _SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41, "ppc64le": 203, "s390x": 217, "armv7l": 218, "i686": 217}
 
@@ -103,6 +106,19 @@ def pivot_root(new: str, old: str) -> None:
 def die_with_parent() -> None:
     """SIGKILL for this process when the one that forked it ends."""
     _check(_libc.prctl(_PR_SET_PDEATHSIG, 9, 0, 0, 0), "prctl(PR_SET_PDEATHSIG)")
+
+
+def drop_capabilities(bounding: int) -> None:
+    """Whatever this process executes from now on gains no capability outside of this mask, whoever it runs as."""
+    last = int(Path("/proc/sys/kernel/cap_last_cap").read_text(encoding="ascii"))
+    for number in range(last + 1):
+        if not bounding >> number & 1:
+            _check(_libc.prctl(_PR_CAPBSET_DROP, number, 0, 0, 0), f"prctl(PR_CAPBSET_DROP, {number})")
+
+
+def adopt_orphans() -> None:
+    """Children's children become this process's own when their parent ends."""
+    _check(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl(PR_SET_CHILD_SUBREAPER)")
 
 
 def name_process(name: str) -> None:

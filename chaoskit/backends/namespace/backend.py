@@ -15,11 +15,11 @@ from typing import Any
 from chaoskit.backends.linux_host import client, state
 from chaoskit.backends.linux_host.identity import own_environment, start_ticks
 from chaoskit.backends.linux_host.state import LabFiles
+from chaoskit.backends.linux_host.survey import take_survey
 from chaoskit.backends.linux_host.wire import Refused
 from chaoskit.backends.namespace import blueprint
 from chaoskit.backends.namespace.image import package_image
 from chaoskit.backends.namespace.lab import NamespaceLab
-from chaoskit.backends.namespace.survey import take_survey
 from chaoskit.model.capability import Survey
 from chaoskit.model.errors import LabUnavailable
 from chaoskit.model.lab import LabPlan, LabSpec

@@ -17,9 +17,9 @@ from chaoskit.model import capability as names
 from chaoskit.model.capability import Capability, Survey
 from chaoskit.model.lab import LabSpec
 
-_TRIAL = "chaoskit.backends.namespace.trial"
+_TRIAL = "chaoskit.backends.linux_host.trial"
 _WITHIN_S = 20.0
-_EVERYTHING = (
+EVERYTHING = (
     names.NETWORK_CUT,
     names.NETWORK_LINK,
     names.NETWORK_PORTS,
@@ -90,7 +90,7 @@ def take_survey(backend: str, lab: LabSpec) -> Survey:
     broken = answers.get("namespaces", "")
     if broken:
         reason = f"no lab can be built here: {broken}; {_advice(root)}"
-        found = tuple(Capability(name=name, present=False, reason=reason) for name in _EVERYTHING)
+        found = tuple(Capability(name=name, present=False, reason=reason) for name in EVERYTHING)
         return Survey(backend=backend, mode=mode, capabilities=found)
     always = tuple(Capability(name=n, present=True) for n in _ALWAYS)
     always = (*always, *(_network(name, answers[name]) for name in _NETWORK))

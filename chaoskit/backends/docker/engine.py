@@ -1,0 +1,150 @@
+"""The Docker engine, through the Docker SDK: found as Docker's own tools find it, asked for images and containers.
+
+The SDK is an extra (`pip install 'chaoskit[docker]'`) and is imported late: whoever only lists labs does not wait for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import struct
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from chaoskit.model.errors import LabUnavailable
+
+LAB, RUN, NODE, STATE = "chaoskit.lab", "chaoskit.run", "chaoskit.node", "chaoskit.state"
+"""Labels of everything that is made."""
+_TIMEOUT_S = 30
+_ENDED_WITHIN_S = 15.0
+
+
+@contextlib.contextmanager
+def told(what: str) -> Iterator[None]:
+    """What the engine or the way to it refuses is LabUnavailable, in the engine's words."""
+    import docker.errors
+    import requests.exceptions
+
+    try:
+        yield
+    except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
+        said = getattr(error, "explanation", None) or error
+        raise LabUnavailable(f"{what}: {said}") from error
+
+
+@dataclass
+class Engine:
+    """A connection to an engine."""
+
+    url: str
+    client: Any
+
+    def close(self) -> None:
+        self.client.close()
+
+    def containers(self, **labels: str) -> list[Any]:
+        """Containers with these labels, running or not."""
+        wanted = [f"{key.replace('_', '.')}={value}" for key, value in labels.items()]
+        with told("the engine's containers could not be listed"):
+            found: list[Any] = self.client.api.containers(all=True, filters={"label": wanted})
+        return found
+
+    def start(self, container: str) -> int:
+        """Start a container that has ended; its first process, as this machine numbers it. LabUnavailable."""
+        with told("the container could not be started"):
+            self._until_ended(container)
+            self.client.api.start(container)
+            state = self.client.api.inspect_container(container)["State"]
+        if not state["Running"]:
+            raise LabUnavailable(f"the container ended at once: exit code {state['ExitCode']} {state['Error']}".rstrip())
+        return int(state["Pid"])
+
+    def _until_ended(self, container: str) -> None:
+        """The engine notices the end of a container a moment after the kernel."""
+        deadline = time.monotonic() + _ENDED_WITHIN_S
+        while self.client.api.inspect_container(container)["State"]["Running"]:
+            if time.monotonic() > deadline:
+                raise LabUnavailable(f"the engine still calls it running after {_ENDED_WITHIN_S:g} s")
+            time.sleep(0.01)
+
+    def remove(self, containers: Sequence[str]) -> list[str]:
+        """Remove them, running or not, with their anonymous volumes; what could not be, with the reason."""
+        import docker.errors
+
+        trouble = []
+        for container in containers:
+            try:
+                with told(f"container {container[:12]}"):
+                    try:
+                        self.client.api.remove_container(container, force=True, v=True)
+                    except docker.errors.NotFound:
+                        continue
+            except LabUnavailable as error:
+                trouble.append(str(error))
+        return trouble
+
+
+def opened(url: str | None = None) -> Engine:
+    """An engine that answers: at `url`, else that of DOCKER_HOST, else of the current context. LabUnavailable with the reason."""
+    try:
+        import docker
+        from docker.context import ContextAPI
+    except ImportError:
+        raise LabUnavailable("the Docker SDK for Python is missing: pip install 'chaoskit[docker]'") from None
+    with told("no Docker engine answers"):
+        if url is not None or "DOCKER_HOST" in os.environ:
+            client: Any = docker.DockerClient(base_url=url, timeout=_TIMEOUT_S) if url else docker.from_env(timeout=_TIMEOUT_S)
+        else:
+            chosen = os.environ.get("DOCKER_CONTEXT")
+            context = ContextAPI.get_context(chosen) if chosen else ContextAPI.get_current_context()
+            if context is None:
+                raise LabUnavailable(f"there is no Docker context {chosen!r}: docker context ls")
+            client = docker.DockerClient(base_url=context.Host, tls=context.TLSConfig, timeout=_TIMEOUT_S)
+        client.ping()
+    return Engine(url or _url(client), client)
+
+
+def _url(client: Any) -> str:
+    path = str(client.api.base_url)
+    given = os.environ.get("DOCKER_HOST")
+    if path.startswith("http+docker://") and given:
+        return given
+    if path.startswith("http+docker://"):
+        from docker.context import ContextAPI
+
+        chosen = os.environ.get("DOCKER_CONTEXT")
+        context = ContextAPI.get_context(chosen) if chosen else ContextAPI.get_current_context()
+        return str(context.Host)
+    return path
+
+
+def why_not_here(engine: Engine) -> str:
+    """ "" where the engine's containers are processes of this machine's kernel that we may act on; else why not."""
+    if not engine.url.startswith(("unix://", "/")):
+        return f"the engine at {engine.url} is not on this machine, and faults act on its containers' namespaces"
+    with told("the engine does not describe itself"):
+        info = engine.client.info()
+    if info.get("KernelVersion") != os.uname().release or info.get("OSType") != "linux":
+        return f"the engine runs on another kernel ({info.get('OperatingSystem')}, {info.get('KernelVersion')})"
+    if not _peer(engine.url):
+        return f"the engine behind {engine.url} is in another process namespace than chaoskit: run both on the same machine"
+    options = " ".join(info.get("SecurityOptions") or ())
+    for option in ("rootless", "userns"):
+        if f"name={option}" in options:
+            return f"the engine maps users ({option}), which is not supported yet"
+    return ""
+
+
+def _peer(url: str) -> int:
+    """The process that listens there; 0 where it is out of sight."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect("/" + url.removeprefix("unix://").lstrip("/"))
+        except OSError:
+            return 0
+        raw = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+    pid: int = struct.unpack("3i", raw)[0]
+    return pid

@@ -1,0 +1,109 @@
+"""Where the images of a lab's containers come from: the engine has them, pulls them, builds them, or chaoskit makes the base."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+
+from chaoskit.backends.docker.engine import Engine, told
+from chaoskit.model.errors import LabUnavailable
+from chaoskit.model.lab import LabPlan, NodePlan
+
+BASE = "debian:bookworm-slim"
+"""The image of a node that names none, and the one that is made here where no registry can be reached."""
+_SUITE = "bookworm"
+_MAKING_S = 600
+
+
+def image_of(node: NodePlan) -> str:
+    """The name of a node's image; for a build folder one of its own."""
+    if node.build is not None:
+        return f"chaoskit-built-{sha256(node.build.encode()).hexdigest()[:12]}:latest"
+    return node.image or BASE
+
+
+def made_ready(engine: Engine, plan: LabPlan, progress: Callable[[str], None]) -> dict[str, dict[str, str]]:
+    """Node -> the environment of its image, which is there now. LabUnavailable where one cannot be had."""
+    found: dict[str, dict[str, str]] = {}
+    for node in plan.nodes:
+        name = image_of(node)
+        if name not in found:
+            if node.build is not None:
+                _build(engine, node.build, name, progress)
+            elif not has(engine, name):
+                _pull(engine, name, progress)
+            with told(f"the image {name} cannot be read"):
+                told_env = engine.client.api.inspect_image(name)["Config"].get("Env") or []
+            found[name] = dict(entry.partition("=")[::2] for entry in told_env)
+    return {node.name: found[image_of(node)] for node in plan.nodes}
+
+
+def has(engine: Engine, name: str) -> bool:
+    """Whether the engine has an image of this name."""
+    import docker.errors
+
+    with told(f"the engine was asked for the image {name}"):
+        try:
+            engine.client.api.inspect_image(name)
+        except docker.errors.ImageNotFound:
+            return False
+    return True
+
+
+def _pull(engine: Engine, name: str, progress: Callable[[str], None]) -> None:
+    progress(f"pulling {name}")
+    advice = "; `chaoskit image base` makes it without a registry" if name == BASE else ""
+    try:
+        with told(f"the image {name} is not here and cannot be pulled"):
+            repository, _, tag = name.rpartition(":")
+            engine.client.images.pull(repository or name, tag=tag if repository else "latest")
+    except LabUnavailable as error:
+        raise LabUnavailable(f"{error}{advice}") from error
+
+
+def _build(engine: Engine, folder: str, name: str, progress: Callable[[str], None]) -> None:
+    """Build, or find in the engine's cache that nothing has changed. Packages may come over the machine's own network."""
+    import docker.errors
+
+    if not (Path(folder) / "Dockerfile").is_file():
+        raise LabUnavailable(f"there is no Dockerfile in {folder}")
+    progress(f"building the image of {folder}")
+    try:
+        with told(f"the image of {folder} could not be built"):
+            engine.client.images.build(path=folder, tag=name, rm=True, forcerm=True, network_mode="host")
+    except LabUnavailable as error:
+        cause = error.__cause__
+        said = [str(line.get("stream", line.get("error", ""))) for line in getattr(cause, "build_log", ())]
+        if isinstance(cause, docker.errors.BuildError):
+            raise LabUnavailable(str(error), "".join(said)[-4000:]) from error
+        raise
+
+
+def make_base(engine: Engine, progress: Callable[[str], None]) -> bool:
+    """Make the base with mmdebstrap where the engine neither has it nor can pull it; whether it was made. LabUnavailable."""
+    if has(engine, BASE):
+        return False
+    try:
+        _pull(engine, BASE, progress)
+        return False
+    except LabUnavailable as error:
+        if shutil.which("mmdebstrap") is None:
+            raise LabUnavailable(f"{error}; it takes mmdebstrap: apt-get install mmdebstrap") from error
+    progress(f"making {BASE} with mmdebstrap")
+    with tempfile.TemporaryDirectory(prefix="chaoskit-base-") as scratch:
+        archive = Path(scratch, "base.tar")
+        command = ["mmdebstrap", "--variant=minbase", _SUITE, str(archive)]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_MAKING_S)
+        except subprocess.TimeoutExpired:
+            raise LabUnavailable(f"mmdebstrap did not end within {_MAKING_S} s") from None
+        if done.returncode != 0:
+            raise LabUnavailable(f"mmdebstrap: exit code {done.returncode}", done.stderr[-4000:])
+        repository, _, tag = BASE.partition(":")
+        with told(f"{BASE} could not be imported"):
+            engine.client.api.import_image_from_file(str(archive), repository=repository, tag=tag)
+    return True

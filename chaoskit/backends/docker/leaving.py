@@ -1,0 +1,48 @@
+"""Finding and removing what labs of containers leave, by their labels."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import Any
+
+from chaoskit.backends.docker import engine
+from chaoskit.backends.linux_host import state
+from chaoskit.model.errors import LabUnavailable
+
+FAMILY = "docker"
+
+
+def mark() -> str:
+    """The label of everything that belongs to this state directory: labs of others are not ours to see or sweep."""
+    return sha256(str(state.state_directory()).encode()).hexdigest()[:12]
+
+
+def labelled(url: str | None = None, lab_id: str | None = None) -> list[dict[str, Any]]:
+    """Containers of ours on an engine. LabUnavailable where it does not answer."""
+    found = engine.opened(url)
+    try:
+        wanted = {"chaoskit_state": mark()} | ({"chaoskit_lab": lab_id} if lab_id is not None else {})
+        return found.containers(**wanted)
+    finally:
+        found.close()
+
+
+def still_there(lab_id: str, url: str | None) -> list[str]:
+    """In words: containers of a lab, or that nobody could tell."""
+    try:
+        return [f"container {c['Names'][0].lstrip('/')}" for c in labelled(url, lab_id)]
+    except LabUnavailable as error:
+        return [f"containers of {lab_id} may be there yet: {error}"]
+
+
+def removed(lab_id: str, url: str | None) -> list[str]:
+    """Remove a lab's containers; what could not be, with the reason."""
+    try:
+        ids = [c["Id"] for c in labelled(url, lab_id)]
+        found = engine.opened(url)
+        try:
+            return found.remove(ids)
+        finally:
+            found.close()
+    except LabUnavailable as error:
+        return [f"containers of {lab_id} may be there yet: {error}"]
