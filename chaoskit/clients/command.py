@@ -15,6 +15,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import ConfigDict, Field
 
 from chaoskit.agents.entrances import NodeOff, init_process
+from chaoskit.clients import newest
 from chaoskit.clients.failures import describe
 from chaoskit.clients.hosts import Host, hosts_of
 from chaoskit.clients.options import validated
@@ -50,6 +51,8 @@ class CommandOptions(Record):
     """`append`: a command that prints every token there is, a line each, as a strong read tells."""
     dump: tuple[str, ...] = ()
     """`append`: the same for the node's own content."""
+    ledger: str = ""
+    """`newest`: the client whose ledger is read."""
     at_once: Annotated[int, Field(ge=1, le=200)] = 20
     """Programs that run at the same time; an attempt that finds no room waits, and where W comes first it was not begun."""
 
@@ -67,6 +70,7 @@ class CommandClient:
     TYPE: ClassVar[str] = "command"
     OPERATIONS: ClassVar[dict[str, str]] = {
         "run": "run the command",
+        "newest": newest.ABOUT + ": the command's last line is its last token, or that one's number",
         "append": "the same for a command that appends {token}; read back by `read_back`, and by `dump` on each node",
     }
     CLASSES: ClassVar[tuple[str, ...]] = ("fresh", "direct")
@@ -140,6 +144,8 @@ class CommandClient:
                 return use.answer("app_error", "fail", f"it could not be run: {describe(error)}")
         last = said.strip().rpartition("\n")[2][:_SAID]
         if code in self._options.ok_codes:
+            if self._config.operation == "newest":
+                last = newest.number_said(last, newest.ledger_prefix(self._config, self._options.ledger))
             return use.answer("ok", "ok", value=last)
         sure = code in self._options.fail_codes
         return use.answer("app_error", "fail" if sure else "info", f"exit code {code}: {last}")

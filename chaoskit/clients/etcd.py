@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import aiohttp
 from pydantic import ConfigDict, Field
 
+from chaoskit.clients import newest
 from chaoskit.clients.failures import ConnectFailed, describe, most_telling, outcome_of
 from chaoskit.clients.hosts import Host, HostOrder, host_limit_s, hosts_of
 from chaoskit.clients.options import validated
@@ -25,6 +26,8 @@ from chaoskit.ports.client import Answer, ClientConfig, Tokens
 DEFAULT_PORT = 2379
 _PATIENT_S = 3.0
 _PAGE = 10_000
+_DIGITS = 12
+"""Numbers as long as each other compare as text."""
 _HAS_LEADER = {"Grpc-Metadata-hasleader": "true"}
 """As clientv3's WithRequireLeader: a member that knows no leader says so at once instead of waiting for one."""
 
@@ -51,9 +54,11 @@ class EtcdOptions(Record):
     connect_timeout: Duration | None = None
     """How long one host may take to accept a connection. Left out: a third of the deadline, all of it where there is one host."""
     consistency: Literal["linearizable", "serializable"] = "linearizable"
-    """`read`: agreed with the leader, or what the member that is asked has itself, however old."""
+    """`read` and `newest`: agreed with the leader, or what the member that is asked has itself, however old."""
     key: str = Field(default="chaoskit", min_length=1)
     """The key that `read` gets."""
+    ledger: str = ""
+    """`newest`: the client whose ledger is read."""
     pool_size: Annotated[int, Field(ge=1, le=1000)] = 10
     """Connections of the `pooled` class."""
 
@@ -86,7 +91,9 @@ class EtcdClient:
 
     TYPE: ClassVar[str] = "etcd"
     OPERATIONS: ClassVar[dict[str, str]] = {
-        "append": "put a key of its own for each token; etcd counts the versions of a key, so that a second put is seen",
+        "append": "put a key of its own for each token, and its number where it is the highest; etcd counts the versions of a "
+        "key, so that a second put is seen",
+        "newest": newest.ABOUT,
         "read": "get one key, linearizable or serializable",
     }
     CLASSES: ClassVar[tuple[str, ...]] = ("fresh", "pooled", "direct")
@@ -108,6 +115,9 @@ class EtcdClient:
         self._patient = Gateway(endpoint, _ssl_context(endpoint, config.target), _PATIENT_S, None)
         self._overseer = Overseer()
         self._folder = f"chaoskit/{config.client}/"
+        writer = config.client if config.operation == "append" else self._options.ledger
+        self._newest = _encoded(f"chaoskit-newest/{newest.ledger_prefix(config, writer)}")
+        """The key that holds the highest number of a ledger."""
 
     async def open(self) -> None:
         """LabUnavailable where no member can be asked for the leader's answer."""
@@ -116,6 +126,8 @@ class EtcdClient:
         found = await self._read_ledger(HostOrder(self._hosts), serializable=False)
         if not found.ok:
             raise LabUnavailable("no member of etcd answers for the leader", found.detail)
+        if self._config.operation == "append":
+            await self._begin_count()
 
     async def attempt(self, token: str) -> Answer:
         """One put, or one get."""
@@ -137,20 +149,42 @@ class EtcdClient:
         await self._gateway.close()
         await self._patient.close()
 
-    async def _attempt(self, token: str, use: Use) -> Answer:
-        request: dict[str, Any]
+    async def _begin_count(self) -> None:
+        """LabUnavailable where the key of the highest number can be made by no member."""
+        begin = {"compare": [{"key": self._newest, "target": "CREATE", "result": "EQUAL", "create_revision": "0"}],
+                 "success": [{"request_put": {"key": self._newest, "value": ""}}]}  # fmt: skip
+        detail = "no host"
+        for host in HostOrder(self._hosts):
+            try:
+                reply = await self._patient.ask(host, "kv/txn", begin, Use())
+            except (ConnectFailed, AnswerLost) as error:
+                detail = describe(error)
+                continue
+            if reply.error is None:
+                return
+            detail = reply.error.text
+        raise LabUnavailable("no member of etcd can be written to", detail)
+
+    def _request(self, token: str) -> tuple[str, dict[str, Any]]:
+        """(method, body) of one attempt."""
         if self._config.operation == "append":
-            method, request = "kv/put", {"key": _encoded(self._folder + token), "value": _encoded(token)}
-        else:
-            method = "kv/range"
-            request = {"key": _encoded(self._options.key), "serializable": self._options.consistency == "serializable"}
+            put = {"request_put": {"key": _encoded(self._folder + token), "value": _encoded(token)}}
+            number = _encoded(token.rpartition(".")[2].zfill(_DIGITS))
+            highest = {"request_put": {"key": self._newest, "value": number}}
+            compare = {"key": self._newest, "target": "VALUE", "result": "LESS", "value": number}
+            return "kv/txn", {"compare": [compare], "success": [put, highest], "failure": [put]}
+        key = self._newest if self._config.operation == "newest" else _encoded(self._options.key)
+        return "kv/range", {"key": key, "serializable": self._options.consistency == "serializable"}
+
+    async def _attempt(self, token: str, use: Use) -> Answer:
+        method, request = self._request(token)
         failures: list[tuple[str, ConnectFailed]] = []
         for host in self._order:
             use.node = host.node
             answer: Answer | None = None
             try:
                 reply = await self._gateway.ask(host, method, request, use)
-                answer = _acknowledged(reply, use) if reply.error is None else _refused(reply.error, use)
+                answer = _acknowledged(reply, use, self._config.operation) if reply.error is None else _refused(reply.error, use)
             except ConnectFailed as failed:
                 failures.append((host.node, failed))
                 continue
@@ -288,12 +322,14 @@ class Gateway:
             self._session = None
 
 
-def _acknowledged(reply: Reply, use: Use) -> Answer:
+def _acknowledged(reply: Reply, use: Use, operation: str) -> Answer:
     header = reply.body.get("header")
     if not isinstance(header, dict) or "revision" not in header:
         return use.answer("wrong_data", "info", f"no answer of etcd: {str(reply.body)[:200]}")
     found = reply.body.get("kvs") or [{}]
     value = _decoded(found[0].get("value", ""))[:200] if "kvs" in reply.body else ""
+    if operation == "newest":
+        value = str(int(value)) if value.isdecimal() else newest.NOTHING
     return use.answer("ok", "ok", term=str(header.get("raft_term", "")), value=value or str(header["revision"]))
 
 

@@ -13,6 +13,7 @@ from typing import Annotated, ClassVar
 from pydantic import ConfigDict, Field
 
 from chaoskit.agents.entrances import NodeOff, node_root
+from chaoskit.clients import newest
 from chaoskit.clients.failures import ConnectFailed, describe, most_telling, outcome_of
 from chaoskit.clients.hosts import Host, HostOrder, hosts_of
 from chaoskit.clients.options import validated
@@ -27,6 +28,8 @@ _ENDS = " ."
 """A token that was cut off in the middle is told from a whole one by what must follow it."""
 _NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EBADF, errno.EFBIG)
 _READ_BYTES = 4096
+_TAIL_BYTES = 65536
+"""Holds the writes that may overtake each other at a ledger's end."""
 
 
 class FileOptions(Record):
@@ -38,6 +41,8 @@ class FileOptions(Record):
     """The folder on the volume, as the node sees it. No symbolic link with an absolute target may lead there."""
     file: str = Field(default="chaoskit", pattern="^[^/]+$")
     """The file in it that `read` reads."""
+    ledger: str = ""
+    """`newest`: the client whose ledger is read."""
     threads: Annotated[int, Field(ge=1, le=500)] = 32
     """How many attempts may hang in the kernel at once; the next ones wait, and where W comes first they were not begun."""
 
@@ -58,6 +63,7 @@ class FileClient:
     TYPE: ClassVar[str] = "file"
     OPERATIONS: ClassVar[dict[str, str]] = {
         "append": "append a unique token to a file and fsync it",
+        "newest": newest.ABOUT,
         "read": "open a file and read its first 4 KiB",
     }
     CLASSES: ClassVar[tuple[str, ...]] = ("fresh", "pooled", "direct")
@@ -74,7 +80,9 @@ class FileClient:
         self._order = HostOrder(hosts_of(config, 0))
         self._folder = options.folder.lstrip("/")
         self._ledger = f"chaoskit-ledger-{config.client}"
-        self._name = self._ledger if config.operation == "append" else options.file
+        read = f"chaoskit-ledger-{options.ledger}" if config.operation == "newest" else options.file
+        self._name = self._ledger if config.operation == "append" else read
+        self._read_prefix = newest.ledger_prefix(config, options.ledger)
         self._overseer = Overseer()
         self._threads = DaemonThreads(options.threads, "file")
         self._keep = config.client_class == "pooled"
@@ -138,6 +146,8 @@ class FileClient:
             if self._config.operation == "read":
                 value = os.pread(handle, _READ_BYTES, 0).decode(errors="replace")[:200]
                 answer = use.answer("ok", "ok", value=value)
+            elif self._config.operation == "newest":
+                answer = use.answer("ok", "ok", value=self._newest(handle))
             else:
                 answer = self._appended(handle, token, use)
             whole = answer.outcome == "ok"
@@ -164,6 +174,11 @@ class FileClient:
         self._acknowledged = True
         return use.answer("ok", "ok")
 
+    def _newest(self, handle: int) -> str:
+        tail = os.pread(handle, _TAIL_BYTES, max(0, os.fstat(handle).st_size - _TAIL_BYTES)).decode(errors="replace")
+        lines = (line for line in tail.split("\n") if line.endswith(_ENDS))
+        return newest.newest_number((line.removesuffix(_ENDS) for line in lines), self._read_prefix)
+
     def _kept(self) -> dict[str, int]:
         """This thread's open files: shared ones could be closed by one thread, and their numbers reused, while another writes."""
         kept: dict[str, int] = self._of_thread.__dict__.setdefault("kept", {})
@@ -173,7 +188,7 @@ class FileClient:
         if host.node in self._kept():
             return self._kept()[host.node]
         path = self._path(host.node)
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC) if self._config.operation == "read" else self._appendable(path)
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC) if self._config.operation != "append" else self._appendable(path)
         if self._keep:
             self._kept()[host.node] = handle
         return handle

@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import ConfigDict, Field
 
+from chaoskit.clients import newest
 from chaoskit.clients.failures import describe, outcome_of
 from chaoskit.clients.hosts import Host, hosts_of
 from chaoskit.clients.options import validated
@@ -55,6 +56,8 @@ class PythonOptions(Record):
     """`append`: the same for the content of the node it is given."""
     parameters: dict[str, Any] = Field(default={}, alias="with")
     """Handed to the functions as they are."""
+    ledger: str = ""
+    """`newest`: the client whose ledger is read."""
     at_once: Annotated[int, Field(ge=1, le=500)] = 32
     """Threads for a function that is not asynchronous."""
 
@@ -74,6 +77,7 @@ class PythonClient:
     TYPE: ClassVar[str] = "python"
     OPERATIONS: ClassVar[dict[str, str]] = {
         "call": "call the function",
+        "newest": newest.ABOUT + ": its last token, or that one's number; None where it is empty",
         "append": "the same for a function that appends the token; read back by `read_back`, and by `dump` on each node",
     }
     CLASSES: ClassVar[tuple[str, ...]] = ("fresh", "pooled", "direct")
@@ -91,6 +95,7 @@ class PythonClient:
         if config.directory and config.directory not in sys.path:
             sys.path.insert(0, config.directory)
         self._config = config
+        self._read_prefix = newest.ledger_prefix(config, options.ledger)
         self._hosts = hosts_of(config, 0)
         self._call = _function(options.call, f"clients.{config.client}.call")
         self._read_back = _function(options.read_back, f"clients.{config.client}.read_back") if options.read_back else None
@@ -138,6 +143,8 @@ class PythonClient:
             return found
         if found is False:
             return use.answer("app_error", "fail", "it returned False")
+        if self._config.operation == "newest":
+            return use.answer("ok", "ok", value=newest.number_said(found, self._read_prefix))
         return use.answer("ok", "ok", value="" if found in (None, True) else str(found)[:200])
 
     async def _tokens(self, function: Callable[[Call], Any] | None, host: Host) -> Tokens:

@@ -17,7 +17,7 @@ from chaoskit.engine.registry import Registry
 from chaoskit.engine.rendering import client_nodes, network_subnets
 from chaoskit.engine.spelling import nearest, unknown
 from chaoskit.model.errors import Problem
-from chaoskit.model.experiment import Action, ClientSpec, Experiment, Selector
+from chaoskit.model.experiment import NEWEST_OPERATION, Action, ClientSpec, Experiment, Selector
 from chaoskit.model.lab import EndpointSpec, LabSpec
 from chaoskit.ports.client import Intended, objections
 from chaoskit.ports.fault import Fault
@@ -89,6 +89,22 @@ class Checker:
             where = (*keys, "class") if self.document.lookup((*keys, "class"))[0] else keys
             yield self.document.problem(where, message, value=client.client_class, allowed=tuple(kind.CLASSES))
         yield from self._extras(kind.Options, keys, dict(client.model_extra or {}), written_names(ClientSpec))
+        if client.operation == NEWEST_OPERATION:
+            yield from self._ledger_read(keys, client)
+
+    def _ledger_read(self, keys: Keys, client: ClientSpec) -> Iterator[Problem]:
+        """Whose ledger `newest` reads: one that the same kind of client writes."""
+        kept = tuple(
+            name
+            for name, other in self.experiment.clients.items()
+            if other.type == client.type and other.operation in self.registry.load("clients", other.type).LEDGER
+        )
+        named = (client.model_extra or {}).get("ledger")
+        if not named:
+            message = "newest reads the ledger of another client: say whose (ledger:)"
+            yield self.document.problem(keys, message, of_key=True, value="", allowed=kept)
+        elif named not in kept:
+            yield unknown(self.document, (*keys, "ledger"), f"{client.type} client with a ledger", str(named), kept)
 
     def _client_objections(self, keys: Keys, client: ClientSpec) -> Iterator[Problem]:
         """What a client type says to keys that are valid each by itself. Nothing where the endpoint is not known."""

@@ -12,6 +12,8 @@ from chaoskit.measures.validity import fault_began_ns
 from chaoskit.model.recorded import MISSING, ClientSamples, ReadBack, TrialRecord
 
 LEDGER_OPERATION = "append"
+LEAST_RATE = 0.5
+"""Acknowledged writes in the baseline, as a share of those asked for, below which a ledger proves nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,10 @@ class Ledger:
     """Reads of nodes as soon as their fault was healed, by node; the good one where there is one."""
     found: frozenset[str]
     """Tokens of the final read; empty where there is none."""
+
+    def survived(self, token: str) -> bool:
+        """Whether the final read found it; where there is none, nothing is known to be lost."""
+        return self.final is None or token in self.found
 
     @property
     def copies(self) -> Mapping[str, int]:
@@ -96,6 +102,19 @@ def _ledger(trial: TrialRecord, samples: ClientSamples) -> Ledger:
         rejoined=_rejoined(reads),
         found=frozenset(token for token, count in good[-1].copies.items() if count > 0) if good else frozenset(),
     )
+
+
+def below_floor(trial: TrialRecord, ledger: Ledger) -> tuple[str, ...]:
+    """Why a ledger proves nothing: it acknowledged nothing, or too little in the baseline. Empty where it does."""
+    if not ledger.acks:
+        return (f"{ledger.client}: nothing was acknowledged",)
+    if trial.baseline_began_ns is None or trial.baseline_ended_ns is None:
+        return ()
+    inside = sum(1 for a in ledger.acks.values() if trial.baseline_began_ns <= a.sent_ns < trial.baseline_ended_ns)
+    asked = (trial.baseline_ended_ns - trial.baseline_began_ns) / ledger.spacing_ns
+    if inside >= LEAST_RATE * asked:
+        return ()
+    return (f"{ledger.client}: {inside} writes were acknowledged in the baseline, {asked:.0f} were asked for: below the floor",)
 
 
 def _rejoined(reads: Sequence[ReadBack]) -> tuple[ReadBack, ...]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chaoskit.measures.divergence import divergence, divergent_writes, rejoined_nodes, unread_nodes
-from chaoskit.measures.ledger import Ack, Ledger, ledgers, loss_windows, superseded_acks
+from chaoskit.measures.ledger import Ack, Ledger, below_floor, ledgers, loss_windows, superseded_acks
 from chaoskit.measures.validity import fault_began_ns, trial_gates, unmet_reasons
 from chaoskit.measures.wording import between_text, duration_text, invalid, seconds, share_text, unknown
 from chaoskit.model.recorded import TrialRecord
@@ -20,8 +20,6 @@ LOST_RULE = "acknowledged tokens that the final read did not find; zero lost of 
 WINDOW_RULE = "last ack by the node that lost writes minus the first lost ack; resolution: one write interval"
 SPLIT_RULE = "acks by a node after another took over its role; high counts those within the samples' brackets"
 MOST_LISTED = 1000
-LEAST_RATE = 0.5
-"""Acknowledged writes in the baseline, as a share of those asked for, below which a ledger proves nothing."""
 
 
 class Rpo:
@@ -71,27 +69,14 @@ def ledger_figures(trial: TrialRecord, kept: Sequence[Ledger]) -> LedgerFigures:
 
 
 def _why_unknown(trial: TrialRecord, kept: Sequence[Ledger]) -> tuple[str, ...]:
-    reasons = []
+    reasons: list[str] = []
     for ledger in kept:
-        if not ledger.acks:
-            reasons.append(f"{ledger.client}: nothing was acknowledged")
-        else:
-            reasons.extend(_low_rate(trial, ledger))
+        reasons.extend(below_floor(trial, ledger))
         if ledger.final is None:
             reasons.append(f"{ledger.client}: there is no good final read ({ledger.why_no_final})")
         elif not ledger.settled:
             reasons.append(f"{ledger.client}: the last two final reads differ: the ledger had not settled")
     return tuple(reasons)
-
-
-def _low_rate(trial: TrialRecord, ledger: Ledger) -> list[str]:
-    if trial.baseline_began_ns is None or trial.baseline_ended_ns is None:
-        return []
-    inside = sum(1 for a in ledger.acks.values() if trial.baseline_began_ns <= a.sent_ns < trial.baseline_ended_ns)
-    asked = (trial.baseline_ended_ns - trial.baseline_began_ns) / ledger.spacing_ns
-    if inside >= LEAST_RATE * asked:
-        return []
-    return [f"{ledger.client}: {inside} writes were acknowledged in the baseline, {asked:.0f} were asked for: below the floor"]
 
 
 def _lost(lost: int, acknowledged: int, remarks: tuple[str, ...], readable: bool) -> Figure:

@@ -76,6 +76,9 @@ class Selector(Record):
         return not (self.node or self.nodes or self.group or self.role or self.of or self.not_of or self.all)
 
 
+NEWEST_OPERATION = "newest"
+"""Of every client type that can: reads the newest write of another client's ledger, which its key `ledger` names."""
+
 ClientClass = Literal["fresh", "pooled", "direct"]
 
 

@@ -196,6 +196,38 @@ class LedgerFigures(Record):
     """fail->present and the like: defects of a client or its classification."""
 
 
+class StaleRead(Record):
+    """A read that returned less than what had been acknowledged before it began. Writes go by their writer's count."""
+
+    client: str
+    read_s: float
+    node: str = ""
+    returned: int
+    """-1: nothing."""
+    acknowledged: int
+    behind_writes: int
+    behind_low_s: float
+    behind_high_s: float
+
+
+class StaleReadFigures(Record):
+    """What one client that reads the newest write of a ledger was told."""
+
+    ledger: str
+    """The client that writes it."""
+    reads: int
+    stale: Figure
+    behind_writes: Figure
+    behind: Figure
+    ahead: int | None
+    """Reads that returned what nobody had sent yet."""
+    by_node: dict[str, int] = {}
+    """Node -> stale reads that it answered."""
+    listed: tuple[StaleRead, ...] = ()
+    """At most 1000 of them; `stale` has the count."""
+    defects: tuple[str, ...] = ()
+
+
 class RoleInterval(Record):
     role: str
     node: str
@@ -331,6 +363,8 @@ class TrialMeasures(Record):
     behaviour: dict[str, BehaviourFigures] = {}
     """Clients with a policy."""
     rpo: LedgerFigures | None = None
+    stale_reads: dict[str, StaleReadFigures] = {}
+    """Client -> its reads of a ledger."""
     flapping: FlappingFigures | None = None
     addresses: dict[str, AddressFigures] = {}
     """Name -> floating address."""

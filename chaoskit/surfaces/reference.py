@@ -183,7 +183,8 @@ def objectives_page(registry: Registry) -> str:
         _table(("Objective", "What it promises", "Example"), rows),
         "`rto`, `outage` and `availability` hold for every client of class `fresh`, or for those that are named: "
         '`rto: {orders: "<= 30s"}`. `rpo` takes any of `writes`, `window` (a duration), '
-        "`duplicates`, `phantoms` and `divergence`.\n",
+        "`duplicates`, `phantoms` and `divergence`. `stale_reads` takes any of `reads`, `writes` and `behind` (a duration), for "
+        "every client that reads a ledger or for those that are named.\n",
     ]
     return "\n".join(parts)
 

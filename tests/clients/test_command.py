@@ -119,3 +119,8 @@ def test_inside_a_node_that_is_off_or_gone(tmp_path):
     assert (answer.outcome, answer.certainty, answer.node) == ("unreachable", "fail", "")
     Path(folder / "n1").write_text(str(os.getpid()))
     assert one_attempt(given).outcome == "ok"
+
+
+def test_the_newest_write_of_a_ledger_is_told_by_its_number(tmp_path):
+    given = command_config(tmp_path, "printf", "words\\nr1.orders.0.12\\n", operation="newest", ledger="orders")
+    assert one_attempt(given).value == "12"

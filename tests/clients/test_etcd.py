@@ -107,3 +107,21 @@ def test_a_stopped_member_is_passed_over_after_one_attempt(tmp_path, cluster):
     assert answers[-1].outcome == "ok", [(a.outcome, a.node, a.error) for a in answers]
     assert answers[-1].node in ("m2", "m3")
     cluster.signal("m1", signal.SIGCONT)
+
+
+@pytest.mark.parametrize("consistency", ["linearizable", "serializable"])
+def test_the_newest_write_of_a_ledger_is_told_by_its_number(tmp_path, cluster, consistency):
+    given = etcd_config(tmp_path, cluster)
+    options = {"ledger": "orders", "consistency": consistency}
+    reading = given.model_copy(update={"client": "readers", "operation": "newest", "options": options})
+    assert one_attempt(reading).value == "-1"
+
+    async def work(client):
+        for seq in (0, 9, 10, 8):
+            assert (await attempt(client, given, seq)).outcome == "ok"
+        return await client.read_back()
+
+    assert set(use(given, work).copies) == {token(given, seq) for seq in (0, 8, 9, 10)}
+    time.sleep(0.3)  # a member that is asked for itself may lag
+    answer = one_attempt(reading)
+    assert (answer.outcome, answer.certainty, answer.value) == ("ok", "ok", "10"), "not the last to arrive, and no text order"

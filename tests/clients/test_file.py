@@ -181,3 +181,19 @@ def test_threads_are_made_when_needed_and_no_more_than_allowed():
     asyncio.run(main())
     assert seen == {"test-1", "test-2"}
     threads.close()
+
+
+def test_the_newest_write_of_a_ledger_is_told_by_its_number(tmp_path, inside):
+    given = file_config(tmp_path, inside)
+    options = {**given.options, "ledger": "orders"}
+    reading = given.model_copy(update={"client": "readers", "operation": "newest", "options": options})
+    assert one_attempt(reading).outcome != "ok", "there is no ledger yet"
+
+    async def work(client):
+        for seq in (0, 9, 10, 8):
+            await attempt(client, given, seq)
+
+    use(given, work)
+    with (tmp_path / "data" / "chaoskit-ledger-orders").open("a") as ledger:
+        ledger.write(f"\n{token(given, 11)}")
+    assert one_attempt(reading).value == "10", "a torn line is no write"

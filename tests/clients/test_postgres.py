@@ -119,7 +119,28 @@ def test_an_append_is_acknowledged_by_a_named_node_and_read_back(tmp_path, prima
 
 def test_the_ledger_has_no_index_that_could_hide_a_duplicate(tmp_path, primary):
     one_attempt(client_config(tmp_path, primary, client="plain-one"))
-    assert sql(primary, "SELECT count(*) FROM pg_indexes WHERE tablename = 'chaoskit_ledger_plain-one'") == [(0,)]
+    assert sql(primary, "SELECT indisunique FROM pg_index WHERE indrelid = '\"chaoskit_ledger_plain-one\"'::regclass") == [
+        (False,)
+    ]
+
+
+@pytest.mark.parametrize("client_class", CLASSES)
+def test_the_newest_write_of_a_ledger_is_told_by_its_number(tmp_path, primary, client_class):
+    given = client_config(tmp_path, primary, client="counted")
+    options = {"ledger": "counted"}
+    reading = client_config(
+        tmp_path, primary, client="readers", run_id=given.run_id, operation="newest", options=options, client_class=client_class,
+        target="db1",
+    )  # fmt: skip
+
+    async def work(client):
+        for seq in (0, 9, 10, 8):
+            await attempt(client, given, seq)
+
+    use(given, work)
+    answer = one_attempt(reading)
+    assert (answer.outcome, answer.value) == ("ok", "10"), answer
+    assert one_attempt(reading.model_copy(update={"run_id": "another"})).value == "-1"
 
 
 @pytest.mark.parametrize("client_class", CLASSES)

@@ -144,3 +144,21 @@ def test_it_runs_in_threads_of_the_process_and_leaves_none_waiting(tmp_path, mod
     before = threading.active_count()
     one_attempt(python_config(tmp_path, f"{module}:append"))
     assert threading.active_count() <= before + 1
+
+
+@pytest.mark.parametrize(
+    ("said", "value"),
+    [
+        (None, "-1"),
+        (7, "7"),
+        ("12", "12"),
+        ("r1.orders.0.5", "5"),
+        (["r1.orders.0.9", "r1.orders.0.10", "x"], "10"),
+        ("odd", "-1"),
+    ],
+)
+def test_the_newest_write_of_a_ledger_is_told_by_its_number(tmp_path, module, said, value):
+    options = {"call": f"{module}:say", "with": {"say": said}, "ledger": "orders"}
+    given = config(tmp_path / "s.sqlite", 80, type="python", operation="newest", client="readers", options=options,
+                   directory=str(tmp_path))  # fmt: skip
+    assert one_attempt(given).value == value

@@ -177,3 +177,21 @@ def test_a_probe_measures_it_and_reads_back_what_it_acknowledged():
             assert len(acked) > 50
             assert acked == rows(probe.spool, "SELECT token FROM reads WHERE kind = 'final' ORDER BY token")
             assert acked == rows(probe.spool, "SELECT token FROM reads WHERE kind = 'dump' ORDER BY token")
+
+
+@pytest.mark.parametrize("client_class", ["fresh", "pooled"])
+def test_the_newest_write_of_a_ledger_is_told_by_its_number(tmp_path, client_class):
+    with server(tmp_path) as master:
+        given = redis_config(tmp_path, master.port)
+        reading = given.model_copy(
+            update={"client": "readers", "client_class": client_class, "operation": "newest", "options": {"ledger": "orders"}}
+        )
+        assert one_attempt(reading).value == "-1"
+
+        async def work(client):
+            for seq in (0, 9, 10, 8):
+                await attempt(client, given, seq)
+
+        use(given, work)
+        answer = one_attempt(reading)
+    assert (answer.outcome, answer.certainty, answer.value) == ("ok", "ok", "10"), "not the last to arrive, and no text order"

@@ -175,6 +175,7 @@ class SqlOptions(Record):
     pool: int = Field(default=10, ge=1)
     """Connections."""
     password: str = ""
+    ledger: str = ""
 
 
 class SqlEndpoint(Record):
@@ -186,7 +187,7 @@ class Sql:
     """SQL."""
 
     TYPE = "sql"
-    OPERATIONS: ClassVar = {"append": "insert a token", "read": "select"}
+    OPERATIONS: ClassVar = {"append": "insert a token", "newest": "the newest token", "read": "select"}
     CLASSES = ("fresh", "pooled", "direct")
     LEDGER = frozenset({"append"})
     Options = SqlOptions

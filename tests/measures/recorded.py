@@ -180,6 +180,35 @@ def unacknowledged(samples: ClientSamples, certainty: str) -> list[str]:
     return [str(t) for t in samples.token[samples.certainty == certainty]]
 
 
+def number_of(token: str) -> int:
+    """A token's place in its writer's count."""
+    return int(token[len(token.rstrip("0123456789")) :])
+
+
+def reader(
+    orders: ClientSamples,
+    name: str = "readers",
+    *,
+    lag_s: Callable[[float], float] = lambda at: 0.0,
+    without: Sequence[str] = (),
+    node: str = "db1",
+    **changes: Any,
+) -> ClientSamples:
+    """A client that reads the newest write of `orders` from a copy that lags behind so far at each second.
+
+    A write takes effect half-way between its sending and its acknowledgement; `without` never does.
+    """
+    applied = (orders.certainty == "ok") & ~np.isin(orders.token, list(without))
+    effective = (orders.t_send[applied] + orders.t_end[applied]) // 2
+    numbers = np.array([number_of(t) for t in orders.token[applied].tolist()], dtype=np.int64)
+    highest = np.concatenate((np.array([-1], dtype=np.int64), np.maximum.accumulate(numbers)))
+    made = client(name, operation="newest", target="read", leads=lambda at: node, **changes)
+    lag = np.array([round(lag_s(t) * 1e9) for t in ((made.t_intended - ZERO_NS) / 1e9).tolist()], dtype=np.int64)
+    seen = highest[np.searchsorted(effective, (made.t_send + made.t_end) // 2 - lag, side="right")]
+    value = np.where(made.certainty == "ok", seen.astype(np.str_), "")
+    return replace(made, value=value)
+
+
 def final_read(samples: ClientSamples, *, without: Sequence[str] = (), copies: Mapping[str, int] | None = None) -> ReadBack:
     """The strong final read: everything acknowledged, less what is lost, with these extra counts."""
     found = {token: 1 for token in acknowledged(samples) if token not in set(without)}

@@ -35,6 +35,7 @@ from chaoskit.model.result import (
     TrialResult,
     UndoSummary,
 )
+from tests.reporting.stale_figures import stale_figures
 
 SECOND = 1_000_000_000
 EPOCH_NS = 5_000 * SECOND
@@ -395,6 +396,7 @@ def trial_of(shape: Shape, trial: int) -> TrialResult:
         faults=(fault,),
         clients={c: client_figures(shape, c, trial) for c in shape.clients},
         rpo=ledger_of(shape),
+        stale_reads=stale_figures(shape.lost),
         flapping=FlappingFigures(
             flaps=Figure(point=0, low=0, high=0, unit="", rule="DOWN intervals - 1"),
             leader_changes=Figure(point=1, low=1, high=1, unit=""),

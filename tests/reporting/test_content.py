@@ -106,6 +106,15 @@ def test_lost_writes_are_listed_up_to_fifty(pages: dict[str, Page]) -> None:
     assert pages["lost"].with_class("lost")
 
 
+def test_stale_reads_are_listed_with_how_old_the_copy_was(pages: dict[str, Page]) -> None:
+    text = said(pages["lost"], "staleness")
+    assert "of the ledger of orders" in text
+    assert "answered by db3" in text
+    assert "#0" in text
+    assert "90 ms to 110 ms" in text
+    assert "nobody had sent yet" in text
+
+
 def test_the_waterfall_says_what_was_not_measured(pages: dict[str, Page]) -> None:
     text = said(pages["passed"], "waterfall").replace("\u00a0", " ")
     assert "detected" in text

@@ -32,7 +32,19 @@ KEPT = {"schema", "verdict", "state", "started", "ended", "unit", "client_class"
 def poisoned(value: Any, payload: str, key: str = "") -> Any:
     """The same data with the payload in every text and every free name."""
     if isinstance(value, dict):
-        free = key in ("clients", "errors", "environment", "settings", "divergence", "unread", "summary", "count", "cpu")
+        free = key in (
+            "clients",
+            "errors",
+            "environment",
+            "settings",
+            "divergence",
+            "unread",
+            "by_node",
+            "stale_reads",
+            "summary",
+            "count",
+            "cpu",
+        )
         return {f"{name}{payload}" if free else name: poisoned(inner, payload, name) for name, inner in value.items()}
     if isinstance(value, list):
         return [poisoned(item, payload, key) for item in value]
@@ -89,6 +101,7 @@ def test_the_payload_reached_the_page(hostile: Path, parsed: Page) -> None:
         "verdict",
         "timeline",
         "losses",
+        "staleness",
         "clients",
         "evidence",
         "events",

@@ -208,6 +208,7 @@ def test_sections_come_from_the_entry_points_in_order() -> None:
         "timeline",
         "waterfall",
         "losses",
+        "staleness",
         "clients",
         "stability",
         "evidence",

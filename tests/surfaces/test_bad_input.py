@@ -16,7 +16,17 @@ CASES = {
     "wrong type": ("repeat: 2", "repeat: [2]", ["repeat", "a whole number, not a list"]),
     "unknown fault": ("inject: power", "inject: powerr", ["value: powerr", "allowed: cut, kill, power", "mean 'power'"]),
     "unknown client type": ("type: sql, class: fresh", "type: sqll, class: fresh", ["value: sqll", "sql, web", "mean 'sql'"]),
-    "unknown operation": ("operation: append", "operation: apend", ["value: apend", "append, read", "mean 'append'"]),
+    "unknown operation": ("operation: append", "operation: apend", ["value: apend", "append, newest, read", "mean 'append'"]),
+    "the newest of nobody": (
+        "class: pooled, operation: read",
+        "class: fresh, operation: newest",
+        ["say whose (ledger:)", "orders"],
+    ),
+    "the newest of another": (
+        "class: pooled, operation: read",
+        "class: pooled, ledger: order, operation: newest",
+        ["value: order", "mean 'orders'"],
+    ),
     "unknown class": ("class: pooled", "class: pooling", ["value: pooling", "fresh, pooled, direct", "mean 'pooled'"]),
     "unknown objective": ("{rto:", "{rt0:", ["value: rt0", "allowed: rto", "mean 'rto'"]),
     "unknown endpoint": ("endpoint: write, pool", "endpoint: writer, pool", ["value: writer", "write, web", "mean 'write'"]),

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
+from chaoskit.clients import newest
 from chaoskit.clients.hosts import HostOrder, host_limit_s, hosts_of
 from chaoskit.clients.options import validated
 from chaoskit.clients.overseen import Overseer, Use
@@ -30,6 +31,8 @@ class MysqlOptions(Record):
     it where there is one host); for `pooled` none, as in the driver."""
     query: str = "SELECT @@hostname"
     """What `read` asks: a SELECT of one column."""
+    ledger: str = ""
+    """`newest`: the client whose ledger is read."""
     pool_size: Annotated[int, Field(ge=1, le=1000)] = 10
     """Connections of the `pooled` class."""
 
@@ -65,6 +68,7 @@ class MysqlClient:
     TYPE: ClassVar[str] = "mysql"
     OPERATIONS: ClassVar[dict[str, str]] = {
         "append": "insert a unique token into a ledger table without a unique index on it, each in its own transaction",
+        "newest": newest.ABOUT,
         "read": "a SELECT of one value",
     }
     CLASSES: ClassVar[tuple[str, ...]] = ("fresh", "pooled", "direct")
@@ -90,6 +94,13 @@ class MysqlClient:
         self._statement = f"INSERT INTO {quoted(table)} (token, seq) VALUES (%s, %s)"
         if config.operation == "read":
             self._statement = options.query
+        if config.operation == "newest":
+            read = quoted(f"chaoskit_ledger_{options.ledger}"[:64])
+            self._statement = (
+                "SELECT COALESCE(MAX(seq), -1) FROM "
+                f"(SELECT token, seq FROM {read} ORDER BY id DESC LIMIT {newest.LATEST}) AS latest WHERE LEFT(token, %s) = %s"
+            )
+        self._read_prefix = newest.ledger_prefix(config, options.ledger)
         self._ledger = Ledger(access, hosts, table, f"{config.run_id}.{config.client}.{config.trial}.")
         self._way: Way
         if config.client_class != "pooled":
@@ -115,7 +126,11 @@ class MysqlClient:
     async def attempt(self, token: str) -> Answer:
         """One statement, which is a transaction of its own."""
         use = Use()
-        parameters = (token, int(token.rpartition(".")[2])) if self._config.operation == "append" else ()
+        parameters: tuple[str | int, ...] = ()
+        if self._config.operation == "append":
+            parameters = (token, int(token.rpartition(".")[2]))
+        elif self._config.operation == "newest":
+            parameters = (len(self._read_prefix), self._read_prefix)
         return await self._overseer.attempt(self._way.attempt(self._statement, parameters, use), use)
 
     async def read_back(self) -> Tokens:

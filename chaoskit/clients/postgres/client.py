@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Protocol
 
 from pydantic import ConfigDict, Field
 
+from chaoskit.clients import newest
 from chaoskit.clients.hosts import HostOrder, host_limit_s, hosts_of
 from chaoskit.clients.options import validated
 from chaoskit.clients.postgres import statements
@@ -28,6 +29,8 @@ class PostgresOptions(Record):
     it where there is one host); for `pooled` 2s, the least that libpq takes."""
     query: str = statements.DEFAULT_QUERY
     """What `read` asks: a SELECT of one column."""
+    ledger: str = ""
+    """`newest`: the client whose ledger is read."""
     pool_size: Annotated[int, Field(ge=1, le=1000)] = 10
     """Connections of the `pooled` class."""
     conninfo: str = ""
@@ -72,6 +75,7 @@ class PostgresClient:
     TYPE: ClassVar[str] = "postgres"
     OPERATIONS: ClassVar[dict[str, str]] = {
         "append": "insert a unique token into a ledger table without a unique index, each in its own transaction",
+        "newest": newest.ABOUT,
         "read": "a bounded SELECT that also tells which server answered",
     }
     CLASSES: ClassVar[tuple[str, ...]] = ("fresh", "pooled", "direct")
@@ -92,10 +96,14 @@ class PostgresClient:
         asked = options.connect_timeout
         access = Access(endpoint.database, endpoint.user, endpoint.password, endpoint.sslmode)
         attrs: TargetSessionAttrs = "any" if config.client_class == "direct" else endpoint.target_session_attrs
-        table = statements.ledger_table(config.client)
         self._config = config
-        self._statement = statements.append(table) if config.operation == "append" else statements.read(options.query)
-        self._ledger = Ledger(access, hosts, table, f"{config.run_id}.{config.client}.{config.trial}.")
+        self._statement = {
+            "append": statements.append(statements.ledger_table(config.client)),
+            "newest": statements.newest(statements.ledger_table(options.ledger)),
+            "read": statements.read(options.query),
+        }[config.operation]
+        self._read_prefix = newest.ledger_prefix(config, options.ledger)
+        self._ledger = Ledger(access, hosts, config.client, f"{config.run_id}.{config.client}.{config.trial}.")
         self._way: Way
         if config.client_class == "pooled":
             self._way = PooledWay(access, hosts, attrs, options.pool_size, float(asked or 2), options.conninfo)
@@ -111,7 +119,9 @@ class PostgresClient:
 
     async def attempt(self, token: str) -> Answer:
         """One statement in one transaction."""
-        parameters = (token, token.rpartition(".")[2]) if self._config.operation == "append" else ()
+        parameters: tuple[str, ...] = (token, token.rpartition(".")[2]) if self._config.operation == "append" else ()
+        if self._config.operation == "newest":
+            parameters = (self._read_prefix,)
         return await self._way.attempt(self._statement, parameters)
 
     async def read_back(self) -> Tokens:

@@ -65,10 +65,11 @@ class FreshWay:
 class Ledger:
     """The table of one client's tokens. No deadline of an attempt applies here, but every wait is bounded."""
 
-    def __init__(self, access: Access, hosts: Sequence[Host], table: str, prefix: str) -> None:
+    def __init__(self, access: Access, hosts: Sequence[Host], client: str, prefix: str) -> None:
         self._access = access
         self._hosts = hosts
-        self._table = table
+        self._client = client
+        self._table = statements.ledger_table(client)
         self._prefix = prefix
 
     async def create(self) -> None:
@@ -79,6 +80,7 @@ class Ledger:
             raise LabUnavailable("no server can be written to", failed.text) from failed
         try:
             await session.execute(statements.create_ledger(self._table))
+            await session.execute(statements.index_ledger(self._table, self._client))
         except StatementFailed as failed:
             raise LabUnavailable(f"cannot make the ledger {self._table}", str(failed)) from failed
         finally:

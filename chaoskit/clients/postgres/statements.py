@@ -40,6 +40,16 @@ def read(query: str) -> str:
     return f"SELECT {TIMELINE}, {SERVER}, (SELECT answer::text FROM ({query}) AS asked(answer) LIMIT 1)"
 
 
+def index_ledger(table: str, client: str) -> str:
+    """Not unique either: it lets `newest` be answered without reading the whole table."""
+    return f"CREATE INDEX IF NOT EXISTS {quoted(f'chaoskit_{client}_seq'[:63])} ON {table} (seq)"
+
+
+def newest(table: str) -> str:
+    """Parameter: what the tokens begin with. Returns the timeline, what the server is, and the highest number."""
+    return f"SELECT {TIMELINE}, {SERVER}, (SELECT coalesce(max(seq), -1)::text FROM {table} WHERE starts_with(token, $1))"
+
+
 DEFAULT_QUERY = "SELECT count(*) FROM (SELECT 1 FROM pg_catalog.pg_class LIMIT 10) AS tables"
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field
 
+from chaoskit.clients import newest
 from chaoskit.clients.hosts import Host, host_limit_s, hosts_of
 from chaoskit.clients.options import validated
 from chaoskit.clients.overseen import Overseer, Use
@@ -39,6 +40,8 @@ class RedisOptions(Record):
     """`pooled`: how long the driver waits for an answer before it gives the connection up. Left out: the driver's default."""
     command: Annotated[str, AfterValidator(_reads_only)] = "GET chaoskit"
     """What `read` asks: a command that only reads, with its arguments."""
+    ledger: str = ""
+    """`newest`: the client whose ledger is read."""
     pool_size: Annotated[int, Field(ge=1, le=1000)] = 10
     """Connections of the `pooled` class."""
     wait_replicas: Annotated[int, Field(ge=0, le=100)] = 0
@@ -85,6 +88,7 @@ class RedisClient:
     TYPE: ClassVar[str] = "redis"
     OPERATIONS: ClassVar[dict[str, str]] = {
         "append": "RPUSH a unique token to a list, and WAIT for replicas where that is asked for",
+        "newest": newest.ABOUT,
         "read": "one command that only reads",
     }
     CLASSES: ClassVar[tuple[str, ...]] = ("fresh", "pooled", "direct")
@@ -141,7 +145,7 @@ class RedisClient:
     async def attempt(self, token: str) -> Answer:
         """One command, and its WAIT."""
         use = Use()
-        return await self._overseer.attempt(self._way.attempt(self._commands(token), use), use)
+        return await self._overseer.attempt(self._way.attempt(self._commands(token), use, self._shown), use)
 
     async def read_back(self) -> Tokens:
         """The ledger as the master has it."""
@@ -156,9 +160,16 @@ class RedisClient:
         await self._overseer.close()
         await self._way.close()
 
+    def _shown(self, reply: Any) -> str:
+        if self._config.operation != "newest":
+            return "" if reply is None else str(reply)[:200]
+        return newest.newest_number(map(str, reply or ()), newest.ledger_prefix(self._config, self._options.ledger))
+
     def _commands(self, token: str) -> tuple[tuple[str, ...], ...]:
         if self._config.operation == "read":
             return (tuple(self._options.command.split()),)
+        if self._config.operation == "newest":
+            return (("LRANGE", f"chaoskit:ledger:{self._options.ledger}", str(-newest.LATEST), "-1"),)
         append = ("RPUSH", self._key, token)
         if not self._options.wait_replicas:
             return (append,)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from redis.asyncio import BlockingConnectionPool, Connection, ConnectionPool, SSLConnection
@@ -24,6 +25,10 @@ _PAGE = 10_000
 """Tokens read at once: a server that reads a long list serves nobody else meanwhile."""
 
 
+Shown = Callable[[Any], str]
+"""What is kept of the last reply."""
+
+
 class Run(Protocol):
     """Sends one command and returns the reply."""
 
@@ -35,7 +40,7 @@ class Way(Protocol):
 
     async def open(self) -> None: ...
 
-    async def attempt(self, commands: tuple[Command, ...], use: Use) -> Answer: ...
+    async def attempt(self, commands: tuple[Command, ...], use: Use, shown: Shown) -> Answer: ...
 
     async def close(self) -> None: ...
 
@@ -56,14 +61,14 @@ class FreshWay:
             raise LabUnavailable(f"no server that is {self._role}", failed.text) from failed
         await session.drop()
 
-    async def attempt(self, commands: tuple[Command, ...], use: Use) -> Answer:
+    async def attempt(self, commands: tuple[Command, ...], use: Use, shown: Shown) -> Answer:
         try:
             host, session = await self._servers.session(self._limit_s, self._role)
         except ConnectFailed as failed:
             return use.broken(failed.outcome, failed.text)
         use.node, use.t_connected = host.node, session.t_connected
         try:
-            answer = await outcome_of_commands(session.run, commands, use)
+            answer = await outcome_of_commands(session.run, commands, use, shown)
         finally:
             await session.drop()
         if answer.outcome == "ok":
@@ -97,7 +102,7 @@ class PooledWay:
             raise LabUnavailable("the connection pool cannot connect", describe(error)) from error
         await self._pool.release(connection)
 
-    async def attempt(self, commands: tuple[Command, ...], use: Use) -> Answer:
+    async def attempt(self, commands: tuple[Command, ...], use: Use, shown: Shown) -> Answer:
         try:
             connection = await self._pool.get_connection()
         except (RedisError, OSError, EOFError) as error:
@@ -109,7 +114,7 @@ class PooledWay:
 
         try:
             use.node = self._servers.node_of(str(getattr(connection, "host", "")))
-            return await outcome_of_commands(run, commands, use)
+            return await outcome_of_commands(run, commands, use, shown)
         finally:
             await self._pool.release(connection)
 
@@ -138,7 +143,7 @@ class SentinelWay(PooledWay):
             await sentinel.aclose()
 
 
-async def outcome_of_commands(run: Run, commands: tuple[Command, ...], use: Use) -> Answer:
+async def outcome_of_commands(run: Run, commands: tuple[Command, ...], use: Use, shown: Shown) -> Answer:
     """Run the commands of one attempt one after the other. A WAIT that finds too few replicas is no acknowledgement."""
     reply: Any = None
     applied = False
@@ -153,7 +158,7 @@ async def outcome_of_commands(run: Run, commands: tuple[Command, ...], use: Use)
     except (RedisError, OSError, EOFError) as error:
         outcome, certainty = failure(error, sent=True)
         return use.answer(outcome, "info" if applied else certainty, describe(error))
-    return use.answer("ok", "ok", value="" if reply is None else str(reply)[:200])
+    return use.answer("ok", "ok", value=shown(reply))
 
 
 class Ledger:
