@@ -9,7 +9,7 @@ import pytest
 
 from chaoskit.engine.measuring import measured_trial, registered
 from chaoskit.model.recorded import TrialRecord
-from chaoskit.model.result import TrialMeasures
+from tests.measures.badness import badness
 from tests.measures.recorded import (
     FAULT_S,
     HEAL_S,
@@ -87,35 +87,6 @@ SERVICES: dict[str, Callable[[], TrialRecord]] = {
 }
 
 
-def seen(measured: TrialMeasures) -> dict[str, Any]:
-    """Every figure, as what it says of badness: its good value is 0."""
-    rpo, flapping, orders = measured.rpo, measured.flapping, measured.clients["orders"]
-    assert rpo is not None
-    assert flapping is not None
-    stale = measured.stale_reads["readers"]
-    for figure in (rpo.lost, rpo.window, rpo.split_brain_acks, stale.stale, flapping.flaps, flapping.dual_owner_time, orders.rto):
-        assert figure.valid, figure.reasons
-    never_back = orders.user_rto.censored
-    return {
-        "lost": rpo.lost.point,
-        "window": (rpo.window.low or 0) > 0,
-        "not a tail": rpo.contiguous_tail is False,
-        "duplicated": rpo.duplicated,
-        "phantom": rpo.phantom,
-        "divergence": sum(rpo.divergence.values()),
-        "defects": len(rpo.defects) + len(stale.defects),
-        "stale": stale.stale.point,
-        "ahead": stale.ahead,
-        "two leaders": (flapping.dual_owner_time.low or 0) > 0,
-        "split brain acks": rpo.split_brain_acks.point,
-        "flaps": flapping.flaps.point,
-        "ping pong": flapping.ping_pong,
-        "excess leader changes": flapping.excess_leader_changes.point,
-        "never back": never_back,
-        "no failover": orders.rto.censored and not never_back,
-    }
-
-
 CAUGHT: dict[str, dict[str, Any]] = {
     "good": {},
     "loses acknowledged writes": {"lost": 50, "window": True},
@@ -133,5 +104,5 @@ CAUGHT: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_one_measure_catches_it_and_no_other(service: str) -> None:
-    found = seen(measured_trial(SERVICES[service](), registered()))
+    found = badness(measured_trial(SERVICES[service](), registered()))
     assert {name: value for name, value in found.items() if value} == pytest.approx(CAUGHT[service], abs=1)

@@ -53,6 +53,7 @@ def test_markdown_has_the_same_parts_as_the_page(rendered: dict[str, Path]) -> N
         "What happened when",
         "Where the time went",
         "What was lost",
+        "Stale reads",
         "How each client fared",
         "Stability and leadership",
         "How sure we are",
