@@ -17,7 +17,8 @@ CLIENTS = ("orders", "readers")
 def test_every_registered_objective_accepts_its_own_example() -> None:
     for name, made in registry.all("objectives").items():
         assert made.name == name
-        example = {"rpo": {"writes": 0}, "flaps": 0, "leader_changes": 0, "stale_reads": 0, "vip_moves": 2}.get(name, made.example)
+        numbers = {"rpo": {"writes": 0}, "flaps": 0, "leader_changes": 0, "stale_reads": 0, "vip_moves": 2}
+        example = numbers.get(name, made.example)
         made().check(example, CLIENTS)
 
 
