@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 import jsonschema
@@ -22,11 +24,16 @@ from tests.reporting.recorded_runs import Shape, write_run
 REGISTRY = Registry()
 
 
-@pytest.mark.parametrize("name", sorted(reference.pages(REGISTRY)))
+@cache
+def pages() -> Mapping[str, str]:
+    return reference.pages(REGISTRY)
+
+
+@pytest.mark.parametrize("name", sorted(pages()))
 def test_a_page_is_what_the_code_says(name: str) -> None:
     file = ROOT / name
     assert file.is_file(), f"{name} is missing: run `make docs`"
-    assert file.read_text(encoding="utf-8") == reference.pages(REGISTRY)[name], f"{name} is stale: run `make docs`"
+    assert file.read_text(encoding="utf-8") == pages()[name], f"{name} is stale: run `make docs`"
 
 
 def test_the_blocks_in_handwritten_pages_are_what_the_code_says() -> None:
@@ -57,18 +64,17 @@ def test_an_unknown_block_is_refused(tmp_path: Path) -> None:
 
 
 def test_every_fault_client_and_objective_has_its_place() -> None:
-    pages = reference.pages(REGISTRY)
     for group, page in (("faults", "docs/faults.md"), ("clients", "docs/clients.md")):
         for name in REGISTRY.names(group):
-            assert f"\n## {name}\n" in pages[page]
+            assert f"\n## {name}\n" in pages()[page]
     for name in REGISTRY.names("objectives"):
-        assert f"| `{name}` |" in pages["docs/objectives.md"]
+        assert f"| `{name}` |" in pages()["docs/objectives.md"]
 
 
 def test_every_key_is_explained() -> None:
     """A key whose meaning is empty says nothing to whoever looks it up."""
     for name in ("docs/experiment-reference.md", "docs/lab-reference.md"):
-        rows = re.findall(r"^\| `([\w-]+)` \| .* \| (.*) \|$", reference.pages(REGISTRY)[name], re.MULTILINE)
+        rows = re.findall(r"^\| `([\w-]+)` \| .* \| (.*) \|$", pages()[name], re.MULTILINE)
         assert rows
         assert [key for key, meaning in rows if not meaning.strip()] == [], name
 
