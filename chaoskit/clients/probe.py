@@ -85,14 +85,13 @@ class Probe:
             self._loop.create_task(self._repeat(_SETTLE_EVERY_S, self._sender.settle)),
         ]
         try:
-            await self._unless_stopped(self._open())
-            if not self._failed:
-                self._phase = "running"
-                self._sender.start()
-            while True:
-                await self._obey(await self._unless_stopped(self._commands.commands.get()))
-        except Stopped:
-            pass
+            with contextlib.suppress(Stopped):
+                await self._unless_stopped(self._open())
+                if not self._failed:
+                    self._phase = "running"
+                    self._sender.start()
+                while True:
+                    await self._obey(await self._unless_stopped(self._commands.commands.get()))
         finally:
             for task in housekeeping:
                 task.cancel()
