@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import random
-import re
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -23,9 +20,10 @@ from chaoskit.model.capability import Survey
 from chaoskit.model.experiment import Action
 from chaoskit.model.facts import Check, ServiceQuery
 from chaoskit.model.lab import LabPlan, RoutePlan, VolumeSpec
-from chaoskit.model.steps import STEP, Exec, Step
+from chaoskit.model.steps import STEP, Step
 from chaoskit.ports.clock import Clock
 from chaoskit.ports.fault import Fault
+from tests.prior_state import at_rest, changes, prior_state
 
 from . import plans
 
@@ -42,20 +40,6 @@ FITTED: dict[str, Any] = {
     "owner": {"node": "n1"},
 }
 """Parameters of the faults' own examples that name what this lab has not."""
-
-STATE = """
-import subprocess
-for command in ("ip -o link", "ip -o addr", "ip route show table all", "ip -6 route show table all", "ip rule", "tc qdisc show"):
-    print(subprocess.run(command.split(), capture_output=True, text=True, check=True).stdout)
-import struct
-from chaoskit.backends.linux_host import transport
-from chaoskit.linux import netlink
-for what, number in (("table", 1), ("chain", 4), ("rule", 7)):
-    request = struct.pack("=IHHIIBBH", 20, 10 << 8 | number, 0x301, 1, 0, 0, 0, 0)
-    for message in netlink.messages(transport.dump(netlink.NETLINK_NETFILTER, request)):
-        if message.type != netlink.NLMSG_DONE:
-            print(what, message.payload[:1].hex(), message.payload[4:])  # bytes 2 and 3 number the generation
-"""
 
 
 class WallClock(Clock):
@@ -87,52 +71,12 @@ def perform(lab: NamespaceLab, steps: tuple[Step, ...]) -> None:
         lab.perform(STEP.validate_json(STEP.dump_json(step)))
 
 
-def switch_of(lab: NamespaceLab) -> str:
-    """The network namespace of the lab's switch: the one that holds its first port."""
-    for pid in processes_of(lab.lab_id):
-        path = f"/proc/{pid}/ns/net"
-        shown = subprocess.run(["nsenter", f"--net={path}", "ip", "-o", "link"], capture_output=True, text=True, check=False)
-        if " n0e0@" in shown.stdout:
-            return path
-    raise AssertionError("no process of the lab is in its switch's network")
-
-
-def network_state(lab: NamespaceLab) -> dict[str, str]:
-    """Links, addresses, routes, qdiscs and nftables rules of every node and of the switch."""
-    command = (sys.executable, "-c", STATE)
-    seen = {node: lab.perform(Exec(node=node, argv=command, timeout_s=20.0)).output for node in NODES}
-    inside = ["nsenter", f"--net={switch_of(lab)}", *command]
-    seen["switch"] = subprocess.run(inside, capture_output=True, text=True, check=True).stdout
-    # the switch's end of a rebooted node's cable is a new one, with an address of the kernel's choice
-    seen["switch"] = re.sub(r"fe80::[0-9a-f:]+|(?<=link/ether )[0-9a-f:]+", "*", seen["switch"])
-    return {where: "\n".join(sorted(line.strip() for line in text.splitlines())) for where, text in seen.items()}
-
-
 def settled(question: Callable[[], Any], wanted: Any, within_s: float = 10.0) -> Any:
     """A rebooted node's kernel takes a while to have its IPv6 addresses again."""
     deadline = time.monotonic() + within_s
     while (answer := question()) != wanted and time.monotonic() < deadline:
         time.sleep(0.2)
     return answer
-
-
-def changes(before: dict[str, str], after: dict[str, str]) -> list[str]:
-    """Lines that are new, or gone."""
-    return [
-        f"{where}: {line}"
-        for where in before
-        for line in difflib.ndiff(before[where].splitlines(), after[where].splitlines())
-        if line[0] in "+-"
-    ]
-
-
-def at_rest(lab: NamespaceLab) -> dict[str, str]:
-    """The network's state once duplicate address detection is over everywhere."""
-    deadline = time.monotonic() + 10.0
-    while "tentative" in "".join((state := network_state(lab)).values()):
-        assert time.monotonic() < deadline, "the lab's network never comes to rest"
-        time.sleep(0.2)
-    return state
 
 
 def plan_for(kind: str, volumes: dict[str, VolumeSpec]) -> LabPlan:
@@ -221,11 +165,11 @@ def test_it_bites_and_heals_and_leaves_nothing(name: str, up: Callable[..., Name
         pytest.skip("looking at the switch from outside needs root")
     programmable = "programmable" in name or getattr(FAULTS[kind], "PROGRAMMABLE_ONLY", False)
     lab = up(plan_for(kind, plans.volume(kind="programmable" if programmable else "ext4-loop")))
-    before = at_rest(lab)
+    before = at_rest(lab, files=False)
     facts = fault.prepare(scene(lab), ("n0",), "tag")
     checks = fault.effect(facts)
     perform(lab, fault.heal(facts))
-    assert changes(before, network_state(lab)) == [], "healing without injecting changed something"
+    assert changes(before, prior_state(lab, files=False)) == [], "healing without injecting changed something"
     assert not holds(lab, checks, "in_force", 0.0)[0], "the evidence is there before anything was done"
     perform(lab, fault.inject(facts))
     seen, evidence = holds(lab, checks, "in_force", 5.0)
@@ -236,6 +180,6 @@ def test_it_bites_and_heals_and_leaves_nothing(name: str, up: Callable[..., Name
     print(name, "healed:", evidence)
     assert gone, evidence
     perform(lab, fault.heal(facts))
-    assert settled(lambda: changes(before, network_state(lab)), []) == []
+    assert settled(lambda: changes(before, prior_state(lab, files=False)), []) == []
     running = {node: lab.read(ServiceQuery(node=node, service="web")).value for node in NODES}
     assert running == dict.fromkeys(NODES, "running")

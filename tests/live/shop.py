@@ -162,8 +162,8 @@ class Place:
         return self.start(*words, **options).end()
 
     def state_of(self, lab_id: str) -> dict[str, str]:
-        """Everything of a standing lab that a fault could leave changed: see tests/live/prior_state.py."""
-        argv = [*self.python, "-m", "tests.live.prior_state", lab_id]
+        """Everything of a standing lab that a fault could leave changed: see tests/prior_state.py."""
+        argv = [*self.python, "-m", "tests.prior_state", lab_id]
         root = Path(__file__).parents[2]
         done = subprocess.run(argv, capture_output=True, text=True, check=False, env=self.variables(), cwd=root, timeout=60)
         assert done.returncode == 0, done.stderr

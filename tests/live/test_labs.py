@@ -7,8 +7,8 @@ import signal
 
 import pytest
 
-from tests.live.prior_state import changes
 from tests.live.shop import RELAY, Place
+from tests.prior_state import changes
 
 pytestmark = pytest.mark.lab
 

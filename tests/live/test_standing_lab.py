@@ -21,9 +21,9 @@ from typing import Any
 import pytest
 
 from tests.live.families import methods, words
-from tests.live.prior_state import changes
 from tests.live.shop import RELAY, Place, Running, until
 from tests.live.test_killed import PROGRAMMABLE, SEED
+from tests.prior_state import changes
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
 

@@ -61,11 +61,12 @@ if FILES:
 """
 
 
-def prior_state(lab: NamespaceLab) -> dict[str, str]:
-    """Place -> what is there: each node, the switch, and the lab's control groups."""
+def prior_state(lab: NamespaceLab, *, files: bool = True) -> dict[str, str]:
+    """Place -> what is there: each node and the switch, with links, addresses, routes, qdiscs and rules. With `files`, each
+    node's files, mounts and processes as well."""
     seen = {}
     for node in lab.plan.nodes:
-        script = f"FILES = True\n{INSIDE}"
+        script = f"FILES = {files}\n{INSIDE}"
         seen[node.name] = lab.perform(Exec(node=node.name, argv=(sys.executable, "-c", script), timeout_s=30.0)).output
     inside = ["nsenter", f"--net={switch_of(lab)}", sys.executable, "-c", f"FILES = False\n{INSIDE}"]
     seen["switch"] = subprocess.run(inside, capture_output=True, text=True, check=True).stdout
@@ -94,13 +95,18 @@ def changes(before: dict[str, str], after: dict[str, str]) -> list[str]:
     ]
 
 
-def main(lab_id: str) -> None:
-    """Print the state once nothing is tentative any more, as JSON."""
-    lab = NamespaceBackend().attach(lab_id)
+def at_rest(lab: NamespaceLab, *, files: bool = True) -> dict[str, str]:
+    """The state once duplicate address detection is over everywhere."""
     deadline = time.monotonic() + 10.0
-    while "tentative" in "".join((state := prior_state(lab)).values()) and time.monotonic() < deadline:
+    while "tentative" in "".join((state := prior_state(lab, files=files)).values()):
+        assert time.monotonic() < deadline, "the lab's network never comes to rest"
         time.sleep(0.2)
-    print(json.dumps(state))
+    return state
+
+
+def main(lab_id: str) -> None:
+    """Print the state as JSON."""
+    print(json.dumps(at_rest(NamespaceBackend().attach(lab_id))))
 
 
 if __name__ == "__main__":
