@@ -4,26 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
+from chaoskit.model.names import Names
 from chaoskit.model.record import Record
-
-
-def _as_names(value: object) -> object:
-    return (value,) if isinstance(value, str) else value
-
-
-Listed = Annotated[tuple[str, ...], BeforeValidator(_as_names)]
 
 
 class Protected(Record):
     """What no fault may target, and no cut may leave without any neighbour."""
 
-    nodes: Listed = ()
+    nodes: Names = ()
     """Nodes of the lab."""
-    groups: Listed = ()
+    groups: Names = ()
     """Every node of these groups."""
-    roles: Listed = ()
+    roles: Names = ()
     """Whoever holds one of these roles at that instant."""
     ports: tuple[Annotated[int, Field(ge=1, le=65535)], ...] = ()
     """TCP and UDP ports that no fault may block. A link that is cut as a whole is no blocked port."""

@@ -6,9 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BeforeValidator, Field, model_validator
 
-from chaoskit.model.blast_radius import BlastRadius, Listed
+from chaoskit.model.blast_radius import BlastRadius
 from chaoskit.model.condition import Condition, Probe
-from chaoskit.model.lab import Identifier, Names
+from chaoskit.model.lab import Identifier
+from chaoskit.model.names import Names
 from chaoskit.model.policy import NamedPolicy, RetryPolicy
 from chaoskit.model.record import OpenRecord, Record
 from chaoskit.model.units import Bound, Duration, Fraction, Rate
@@ -206,7 +207,7 @@ class AbortWhen(Record):
 
     clients: dict[str, ClientAbort] = {}
     """Client -> when it is too much."""
-    file: Listed = ()
+    file: Names = ()
     """A file that appears on the machine chaoskit runs on, or one of several; relative ones lie in the run directory."""
     probes: tuple[Probe, ...] = ()
     """Commands; one that exits with anything but 0, or cannot be run in time, ends the run."""

@@ -25,7 +25,8 @@ from chaoskit.engine.explaining import written_name
 from chaoskit.engine.registry import Registry
 from chaoskit.model import capability
 from chaoskit.model.experiment import Experiment
-from chaoskit.model.lab import LabSpec, _as_tuple
+from chaoskit.model.lab import LabSpec
+from chaoskit.model.names import as_tuple
 from chaoskit.ports.fault import Fault
 from chaoskit.ports.measure import Objective
 from chaoskit.surfaces import measured
@@ -232,7 +233,7 @@ def _record_table(record: type[BaseModel]) -> str:
 
 def _linked(info: FieldInfo) -> str:
     words = _linked_type(info.annotation)
-    if any(getattr(m, "func", None) is _as_tuple for m in info.metadata):
+    if any(getattr(m, "func", None) is as_tuple for m in info.metadata):
         return "one name, or a list of names"
     return words
 

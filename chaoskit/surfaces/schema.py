@@ -13,6 +13,7 @@ from chaoskit.engine.explaining import written_name
 from chaoskit.engine.registry import Registry
 from chaoskit.model.experiment import Experiment
 from chaoskit.model.lab import LabSpec
+from chaoskit.model.names import as_tuple
 from chaoskit.model.result import Result
 from chaoskit.ports.client import ClientType
 from chaoskit.ports.fault import Fault
@@ -115,12 +116,10 @@ def _documented(definition: dict[str, Any], model: type[BaseModel]) -> None:
 
 def _one_or_many(made: dict[str, Any], model: type[BaseModel]) -> None:
     """A list of names may be written as one name."""
-    from chaoskit.model.lab import _as_tuple
-
     for name, record in _models(model).items():
         definition = made if record is model else made["$defs"].get(name, {})
         for field, info in record.model_fields.items():
-            if any(getattr(m, "func", None) is _as_tuple for m in info.metadata):
+            if any(getattr(m, "func", None) is as_tuple for m in info.metadata):
                 properties = definition.get("properties", {})
                 many = properties.get(written_name(field, info))
                 if many is not None:
