@@ -64,14 +64,14 @@ class Packet:
 
 def parsed(frame: bytes) -> Packet | None:
     """None for everything but whole, unfragmented TCP and UDP over IPv4 to one receiver."""
-    if len(frame) < _ETHERNET_BYTES + _IPV4_BYTES or frame[12:14] != b"\x08\x00" or frame[0] & 1:
+    if len(frame) < _ETHERNET_BYTES + _IPV4_BYTES or frame[12:14] != b"\x08\x00" or frame[0] & 1 or frame[14] >> 4 != 4:
         return None
     header = (frame[_ETHERNET_BYTES] & 0xF) * 4
     total = int.from_bytes(frame[16:18], "big")
     protocol, at, end = frame[23], _ETHERNET_BYTES + header, _ETHERNET_BYTES + total
     least = {TCP: 20, UDP: 8}.get(protocol)
     fragment = int.from_bytes(frame[20:22], "big") & 0x3FFF
-    if least is None or fragment or at + least > min(end, len(frame)):
+    if least is None or fragment or header < _IPV4_BYTES or at + least > min(end, len(frame)):
         return None
     return Packet(frame, protocol, header, at, end)
 

@@ -1,10 +1,12 @@
-"""Every page: links lead somewhere, nothing names one machine, examples of YAML are YAML."""
+"""Every page: links lead somewhere, nothing names one machine, examples of YAML are what the schemas allow."""
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
+import jsonschema
 import pytest
 from ruamel.yaml import YAML
 
@@ -16,6 +18,7 @@ PAGES = sorted(
     for p in ROOT.glob(pattern)
 )
 PAGES_OF_OURS = [p for p in PAGES if "sample" not in p.parts]
+SCHEMAS = {name: json.loads((ROOT / f"docs/schema/{name}.json").read_text(encoding="utf-8")) for name in ("experiment", "lab")}
 _LINK = re.compile(r"(?<!`)\[[^\]\n]*\]\(([^)\s]+)\)")
 _FENCE = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 _FORBIDDEN = (
@@ -56,9 +59,13 @@ def test_no_page_names_one_machine(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES_OF_OURS, ids=lambda p: str(p.relative_to(ROOT)))
-def test_examples_of_yaml_are_yaml(page: Path) -> None:
+def test_examples_of_yaml_are_what_the_schemas_allow(page: Path) -> None:
     for text in re.findall(r"^```yaml\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE):
-        YAML(typ="safe").load(text)
+        shown = YAML(typ="safe").load(text)
+        shown = {"method": shown} if isinstance(shown, list) else shown
+        schema = SCHEMAS["lab" if "nodes" in shown else "experiment"]
+        part = {**schema, "required": []}  # a page may show a few keys of a file
+        jsonschema.Draft202012Validator(part).validate(shown)
 
 
 def test_every_page_under_docs_can_be_reached_from_the_readme() -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from dns import message
-from hypothesis import given
+from dns import flags, message
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from chaoskit.linux import dns
@@ -53,9 +53,31 @@ def test_names_below_a_name() -> None:
     assert not dns.is_within("bad-example", ["example"])
 
 
-@given(st.binary(max_size=200))
-def test_no_message_makes_it_stumble(data: bytes) -> None:
-    dns.asked(data)
-    dns.failure(data, 2)
-    dns.outcome(data)
-    dns.renumbered(data, data)
+@st.composite
+def _damaged(draw: st.DrawFn) -> bytes:
+    """A query with some bytes overwritten, longer or shorter: near enough to a message to come far."""
+    whole = bytearray(message.make_query("db1.Example", "A", use_edns=draw(st.booleans())).to_wire())
+    telling = st.sampled_from([2, 3, 4, 5, 12, 16, 24])  # flags, number of questions, lengths of labels
+    for at in draw(st.lists(st.one_of(telling, st.integers(0, len(whole) - 1)), max_size=2)):
+        whole[at] = draw(st.integers(0, 255))
+    whole += draw(st.binary(max_size=200))
+    return bytes(whole[: draw(st.integers(0, len(whole)))])
+
+
+@given(st.one_of(st.binary(max_size=200), _damaged()))
+@example(dns.query(1, "", "A")[:12] + b"\x40" + b"x" * 64 + b"\0\0\1\0\1")  # a label of one byte too many
+def test_any_message_is_answered_in_full_or_not_at_all(data: bytes) -> None:
+    assert dns.outcome(data) in {*dns.RCODES.values(), "no_data", "malformed", *(f"RCODE{n}" for n in range(6, 16))}
+    assert dns.renumbered(data, b"\1\2" + data[2:])[:2] == b"\1\2"
+    found = dns.asked(data)
+    answer = dns.failure(data, dns.SERVFAIL)
+    if found is None:
+        assert answer is None
+        return
+    name, kind, end = found
+    assert answer is not None
+    assert answer[12:] == data[12:end]
+    assert data[end - 4 : end - 2] == kind.to_bytes(2, "big")
+    seen = message.from_wire(answer, question_only=True)
+    assert (seen.id, seen.rcode(), bool(seen.flags & flags.QR)) == (int.from_bytes(data[:2], "big"), dns.SERVFAIL, True)
+    assert ".".join(label.decode("latin-1").lower() for label in seen.question[0].name.labels[:-1]) == name

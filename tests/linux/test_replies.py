@@ -98,12 +98,42 @@ def test_what_is_no_whole_packet_to_one_receiver_is_left_alone(frame: bytes) -> 
     assert replies.parsed(frame) is None
 
 
-@given(st.binary(max_size=300))
-def test_no_frame_makes_it_stumble(data: bytes) -> None:
-    for frame in (data, SERVER_MAC + CLIENT_MAC + b"\x08\x00" + data):
-        found = replies.parsed(frame)
-        if found is not None:
-            replies.refusal(found)
+@st.composite
+def _damaged(draw: st.DrawFn) -> bytes:
+    """A segment or datagram with some bytes overwritten, and perhaps cut short; often it is still a packet."""
+    options = b"\x01" * 4 * draw(st.integers(0, 2))
+    segment = tcp(draw(st.integers(0, 255)), payload=b"x")
+    whole = bytearray(draw(st.sampled_from([ipv4(6, segment, options=options), ipv4(17, bytes(12), options=options)])))
+    version_and_length, total_length, protocol = 14, 17, 23
+    telling = {version_and_length: [0x40, 0x44, 0x4F, 0x65], total_length: [0, 20, 39, 41, 255], protocol: [1, 6, 17]}
+    at = draw(st.one_of(st.sampled_from(sorted(telling)), st.integers(14, len(whole) - 1)))
+    whole[at] = draw(st.one_of(st.just(whole[at]), st.sampled_from(telling.get(at, [0])), st.integers(0, 255)))
+    return bytes(whole[: draw(st.one_of(st.just(len(whole)), st.integers(0, len(whole))))])
+
+
+@given(st.one_of(st.binary(max_size=300), _damaged()))
+def test_any_frame_is_refused_with_a_whole_frame_or_not_at_all(frame: bytes) -> None:
+    found = replies.parsed(frame)
+    if found is None:
+        return
+    assert (frame[14] >> 4, found.transport_at) == (4, 14 + 4 * max(frame[14] & 15, 5))
+    least = 20 if found.protocol == replies.TCP else 8
+    assert found.transport_at + least <= min(len(frame), found.end), "ports and flags are read from the packet itself"
+    answer = replies.refusal(found)
+    if answer is None:
+        assert found.protocol == replies.TCP
+        assert found.flags & replies.RST
+        return
+    assert (answer[:6], answer[6:12]) == (frame[6:12], frame[:6])
+    assert (answer[26:30], answer[30:34]) == (frame[30:34], frame[26:30])
+    assert replies.checksum(answer[14:34]) == 0
+    assert int.from_bytes(answer[16:18], "big") == len(answer) - 14
+    if found.protocol == replies.UDP:
+        assert answer[42:] == frame[14 : found.transport_at + 8]
+    else:
+        assert not found.flags & replies.RST
+        assert packet(answer).flags & replies.RST
+        assert (packet(answer).source_port, packet(answer).destination_port) == (found.destination_port, found.source_port)
 
 
 @given(st.binary(max_size=100))
