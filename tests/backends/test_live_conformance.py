@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from chaoskit.backends.linux_host.state import processes_of
 from chaoskit.backends.namespace.lab import NamespaceLab
 from chaoskit.engine.injecting import GONE_WITHIN_S, seen_within
 from chaoskit.engine.scene import LiveScene
