@@ -40,6 +40,10 @@ SHOWN: dict[str, tuple[dict[str, Any], str]] = {
     "abort": ({"reason": "orders is down"}, "ABORTED: orders is down"),
     "problem": ({"message": "a stall"}, "problem: a stall"),
     "note": ({"text": "look here"}, "note: look here"),
+    "run.decided": (
+        {"reason": "rto is met", "carried_out": 3, "planned": 6},
+        "decided after 3 of 6 trials: rto is met",
+    ),
     "lab.down": ({"took_s": 1.0}, "the lab is gone"),
 }
 """Kind -> its data, and what is read of it."""
