@@ -19,6 +19,7 @@ SHOWN: dict[str, tuple[dict[str, Any], str]] = {
         {"took_s": 1.0, "roles": {"primary": ["db1"], "replica": []}},
         "the lab is ready: primary db1, replica (nobody)",
     ),
+    "lab.reset": ({"took_s": 0.47}, "the lab is as it was before the first trial, after 0.5 s"),
     "baseline.started": ({}, "steady; the clean baseline begins"),
     "baseline.ended": ({}, "the baseline is over; the method begins"),
     "action.waiting": ({"action": "second", "what": "orders is down"}, "second waits until orders is down"),
@@ -49,7 +50,7 @@ SHOWN: dict[str, tuple[dict[str, Any], str]] = {
 """Kind -> its data, and what is read of it."""
 SILENT = {
     "run.started", "client.started", "fault.preparing", "fault.injected", "fault.healed", "service.started",
-    "observation.ended", "trial.ended", "run.ended",
+    "observation.ended", "trial.ended", "run.ended", "address.announced", "address.owners",
 }  # fmt: skip
 """Kinds that nobody needs to see while a run goes on."""
 
