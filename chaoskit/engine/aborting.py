@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from pathlib import Path
 
 from chaoskit.engine.observing import Observation
@@ -22,7 +22,7 @@ class AbortConditions:
         self._when, self._clock = when, clock
         self._files = tuple(directory / name for name in when.file)
         self._probes = tuple(RepeatedProbe(probe, lab, directory, clock) for probe in when.probes)
-        self._counted: dict[str, deque[tuple[int, int, int]]] = {name: deque() for name in when.clients}
+        self._counted: dict[str, deque[tuple[int, int, int]]] = defaultdict(deque)
 
     def check(self, watch: Observation, zero_ns: int | None) -> None:
         """Aborted with the reason, where one holds. `zero_ns`: when the baseline ended; only files count before."""
@@ -32,10 +32,10 @@ class AbortConditions:
         if zero_ns is None:
             return
         for name, limit in self._when.clients.items():
-            status = watch.clients.get(name)
-            if status is not None:
-                self._check_down(name, limit, status, zero_ns)
-                self._check_share(name, limit, status, zero_ns)
+            for label, status in watch.of(name).items():  # one vantage that suffers is enough
+                if status is not None:
+                    self._check_down(label, limit, status, zero_ns)
+                    self._check_share(label, limit, status, zero_ns)
         for probe in self._probes:
             answer = probe.poll()
             if answer is not None and not answer.ok:

@@ -164,13 +164,17 @@ class Checker:
 
     def _client_place(self, keys: Keys, client: ClientSpec, lab: LabSpec) -> Iterator[Problem]:
         nodes = lab.node_names()
-        if client.node is None:
-            if not client_nodes(lab):
-                message = "the lab has no client node, so say where this client runs (from:)"
-                yield self.document.problem(keys, message, of_key=True, value="", allowed=nodes)
-        elif client.node not in nodes:
-            where = (*keys, "from") if self.document.lookup((*keys, "from"))[0] else (*keys, "node")
-            yield unknown(self.document, where, "node", client.node, nodes)
+        where = (*keys, "from") if self.document.lookup((*keys, "from"))[0] else (*keys, "node")
+        if not client.places and not client_nodes(lab):
+            message = "the lab has no client node, so say where this client runs (from:)"
+            yield self.document.problem(keys, message, of_key=True, value="", allowed=nodes)
+        if client.policy is not None and len(client.places) > 1:
+            yield self.document.problem(where, "a client with a policy asks from one place; write one client for each")
+        for place in dict.fromkeys(client.places):
+            if place not in nodes:
+                yield unknown(self.document, where, "node", place, nodes)
+            elif client.places.count(place) > 1:
+                yield self.document.problem(where, "a vantage counts once", value=place)
         if client.client_class == "direct":
             if client.target is None:
                 message = "a client of class direct names the node it asks (target:)"

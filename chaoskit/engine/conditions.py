@@ -136,14 +136,17 @@ class Conditions:
 
     def _client(self, wait: Wait) -> Met | None:
         name, now_ns = str(wait.condition.client), self._clock.monotonic_ns()
-        status = self._watch.clients.get(name)
-        if status is None or status.t_ns < wait.since_ns:
-            return None
-        if wait.condition.state == "down":
-            return Met(now_ns, f"{name} failed: {status.last_error}") if status.streak_since_ns is None else None
+        told = {x: s for x, s in self._watch.of(name).items() if s is not None and s.t_ns >= wait.since_ns}
+        if wait.condition.state == "down":  # from one of its vantages
+            failing = next(((x, s.last_error) for x, s in told.items() if s.streak_since_ns is None), None)
+            return Met(now_ns, f"{failing[0]} failed: {failing[1]}") if failing is not None else None
         settled_ns = self._watch.settled_after_ns(name)
-        start_ns = status.streak_since_ns
-        if start_ns is None or start_ns <= wait.since_ns or now_ns - start_ns < settled_ns:
+        starts = [s.streak_since_ns for s in told.values() if s.streak_since_ns is not None]
+        # Back from all of them: each ok now, and at least one only since then.
+        if not starts or len(starts) < len(self._watch.of(name)):
+            return None
+        start_ns = max(starts)
+        if start_ns <= wait.since_ns or now_ns - start_ns < settled_ns:
             return None
         return Met(now_ns, f"{name} has succeeded without a break for {(now_ns - start_ns) / 1e9:.1f} s")
 

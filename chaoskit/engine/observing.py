@@ -15,7 +15,7 @@ from chaoskit.engine.run_directory import EventLog, RunDirectory
 from chaoskit.engine.schedule import ClientSchedule, client_schedule
 from chaoskit.engine.secrets import revealed
 from chaoskit.model.errors import LabUnavailable, StepFailed
-from chaoskit.model.experiment import ClientSpec
+from chaoskit.model.experiment import Prober, client_of, probers
 from chaoskit.model.plan import Plan
 from chaoskit.ports.client import ClientConfig, ClientStatus
 from chaoskit.ports.clock import Clock
@@ -56,10 +56,10 @@ class Observation:
 
     def start_clients(self, secrets: Mapping[str, str]) -> None:
         """Start every client of the experiment, one process each. `secrets` go to those that name them, and nowhere else."""
-        for name, spec in self._plan.experiment.clients.items():
-            schedule = client_schedule(spec)
-            self.schedules[name] = schedule
-            config = self._client_config(name, spec, schedule)
+        for name, prober in probers(self._plan.experiment.clients).items():
+            schedule = client_schedule(prober.spec)
+            self.schedules[prober.client] = schedule
+            config = self._client_config(prober, schedule)
             config = config.model_copy(update={"options": revealed(config.options, secrets)})
             self._probes[name] = self._spawn(name, config.vantage, config.model_dump_json(), private=bool(secrets))
             self._events.add(
@@ -72,9 +72,9 @@ class Observation:
                 window_ns=schedule.window_ns,
             )
 
-    def _client_config(self, name: str, spec: ClientSpec, schedule: ClientSchedule) -> ClientConfig:
-        lab = self._plan.lab_plan
-        vantage = spec.node or (lab.clients[0] if lab.clients else lab.nodes[0].name)
+    def _client_config(self, prober: Prober, schedule: ClientSchedule) -> ClientConfig:
+        spec, lab = prober.spec, self._plan.lab_plan
+        vantage = prober.place or (lab.clients[0] if lab.clients else lab.nodes[0].name)
         extras: dict[str, Any] = {}
         port = None
         if spec.endpoint is not None:
@@ -91,7 +91,7 @@ class Observation:
         members = tuple((node, lab.address(node)) for node in nodes)
         inside = self._lab.inside()
         return ClientConfig(
-            client=name,
+            client=prober.label,
             type=spec.type,
             client_class=spec.client_class,
             operation=spec.operation,
@@ -110,7 +110,7 @@ class Observation:
             endpoint=extras,
             options=dict(spec.model_extra or {}),
             slo_ns=None if spec.slo is None else spec.slo.ns,
-            spool=str(self._run.spool / f"{self._trial}-{name}.sqlite"),
+            spool=str(self._run.spool / f"{self._trial}-{prober.label}.sqlite"),
             seed=self._plan.trials[self._trial].seed,
             inside="" if inside is None else str(inside),
             directory=str(Path(self._plan.experiment_source.path).resolve().parent),
@@ -208,8 +208,13 @@ class Observation:
                 lacking.append(f"{name} is {status.phase if status else 'silent'} ({status.last_error if status else ''})")
         return "; ".join(lacking)
 
-    def settled_after_ns(self, name: str) -> int:
+    def of(self, client: str) -> dict[str, ClientStatus | None]:
+        """What a client last said at each of its vantages, by label; None where it said nothing yet."""
+        return {label: self.clients.get(label) for label in self._probes if client_of(label) == client}
+
+    def settled_after_ns(self, label: str) -> int:
         """How long a client must succeed without a break to count as back: its window S, and W for what is still under way."""
+        name = client_of(label)
         return self.schedules[name].window_ns + self._plan.experiment.clients[name].request_deadline.ns
 
     def clients_not_back(self, since_ns: int) -> tuple[str, ...]:

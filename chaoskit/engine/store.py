@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from chaoskit.engine.address_store import address_samples
 from chaoskit.engine.sample_store import SampleColumns, SampleFiles, merge_spool
 from chaoskit.model.errors import InputError, Problem, RecordingFailed
-from chaoskit.model.experiment import ClientSpec
+from chaoskit.model.experiment import Prober, probers
 from chaoskit.model.history import Event
 from chaoskit.model.plan import Plan
 from chaoskit.model.recorded import MISSING, ClientSamples, FaultRecord, TrialRecord
@@ -75,16 +75,16 @@ def read_run(run_dir: Path, only: int | None = None) -> Iterator[TrialRecord]:
 
 def _trial(plan: Plan, index: int, events: Sequence[Event], files: SampleFiles) -> TrialRecord:
     first = {kind: e.t_ns for e in reversed(events) for kind in (e.kind,)}
-    specs = plan.experiment.clients
+    known = probers(plan.experiment.clients)
     names = sorted({*files.clients(index), *(e.data["client"] for e in events if e.kind == "client.started")})
     clients = {}
     problems = [str(e.data.get("message", "")) for e in events if e.kind == "problem"]
     for name in names:
-        if name not in specs:
+        if name not in known:
             problems.append(f"there are samples of a client {name!r} that the plan does not know")
             continue
         started = next((e.data for e in events if e.kind == "client.started" and e.data.get("client") == name), {})
-        client = _client(name, specs[name], started, files.samples(index, name))
+        client = _client(known[name], started, files.samples(index, name))
         clients[name] = client if client.policy is None else replace(client, attempts=files.attempts(index, name))
     return TrialRecord(
         index=index,
@@ -113,18 +113,19 @@ def _ended_ns(events: Sequence[Event], clients: dict[str, ClientSamples]) -> int
     return max(observed) if observed else max(e.t_ns for e in events)
 
 
-def _client(name: str, spec: ClientSpec, started: dict[str, Any], columns: SampleColumns) -> ClientSamples:
+def _client(prober: Prober, started: dict[str, Any], columns: SampleColumns) -> ClientSamples:
+    spec = prober.spec
     probes = int(started.get("probes") or spec.probes or 1)
     interval_ns = int(started.get("interval_ns") or round(probes * 1e9 / float(spec.rate)))
     deadline_ns = int(started.get("deadline_ns") or spec.request_deadline.ns)
     slo_ns = spec.slo.ns if spec.slo is not None else None
     answered = np.isin(columns.outcome, ("ok", "degraded")) & (columns.t_end != MISSING)
     return ClientSamples(
-        client=name,
+        client=prober.label,
         type=spec.type,
         client_class=columns.labels.get("class", spec.client_class),
         operation=columns.labels.get("operation", spec.operation),
-        vantage=columns.labels.get("vantage", spec.node or ""),
+        vantage=columns.labels.get("vantage", prober.place or ""),
         target=columns.labels.get("target", spec.endpoint or spec.target or ""),
         interval_ns=interval_ns,
         spacing_ns=int(started.get("spacing_ns") or interval_ns // probes),

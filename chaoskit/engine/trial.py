@@ -19,6 +19,7 @@ from chaoskit.engine.scene import LiveScene
 from chaoskit.engine.store import merge_spool
 from chaoskit.engine.undo import UndoJournal
 from chaoskit.model.errors import Aborted, ChaoskitError, HealFailed, Interrupted, LabGone, LabUnavailable
+from chaoskit.model.experiment import probers
 from chaoskit.model.plan import Plan, TrialPlan
 from chaoskit.ports.clock import Clock
 from chaoskit.ports.fault import Fault
@@ -178,9 +179,9 @@ class Trial:
         def lacking() -> str:
             missing = [text] if (text := watch.leading.lacking(hypothesis.roles)) else []
             now_ns = self._c.clock.monotonic_ns()
-            for name in self._plan.experiment.clients:
+            for name, prober in probers(self._plan.experiment.clients).items():
                 status = watch.clients.get(name)
-                wanted = hypothesis.clients.get(name)
+                wanted = hypothesis.clients.get(prober.client)
                 attempts, ok = status.window if status is not None else (0, 0)
                 share = ok / attempts if attempts else 0.0
                 holds = wanted.success.holds(share) if wanted is not None else ok > 0

@@ -5,7 +5,7 @@ The rules are those of MEASUREMENT.md section 2. Figures whose gates (section 8)
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,15 +22,23 @@ from chaoskit.measures.outages import (
 )
 from chaoskit.measures.recovery import RecoveryFigures, recovery_figures
 from chaoskit.measures.validity import baseline_mask, client_gates, fault_began_ns, trial_gates, unmet_reasons
+from chaoskit.measures.vantages import Group, Vantage, course, groups, level, lost_time, pooled, quorum_loss, vantage
 from chaoskit.measures.wording import NS, between_text, duration_text, invalid, seconds, share_text, unknown
 from chaoskit.model.recorded import MISSING, ClientSamples, TrialRecord
-from chaoskit.model.result import ClientFigures, Figure, Outage
+from chaoskit.model.result import ClientFigures, Figure, LevelFigures, Outage, VantageFigures
 
 AVAILABILITY_RULE = (
     "ok attempts / attempts, from the end of the baseline; "
     "low counts tainted and unsent attempts as failed, high counts them as ok"
 )
 RECONNECT_RULE = "RTO of the pooled client minus RTO of a fresh one at the same endpoint"
+
+
+DOWNTIME_RULE = (
+    "ok: answered within the SLO; degraded: later, within W; down: later than W, or an error; each attempt stands for the time "
+    "nearer to it than to its neighbours, from the end of the baseline"
+)
+NO_SLO = "; the client states no SLO: nothing within W is degraded unless it says so itself"
 
 
 class Availability:
@@ -40,20 +48,89 @@ class Availability:
 
     def measure(self, trial: TrialRecord) -> Mapping[str, Any]:
         """{"clients": {name: ClientFigures}}."""
-        figures = {name: client_figures(trial, samples) for name, samples in sorted(trial.clients.items())}
-        for name, samples in sorted(trial.clients.items()):
+        made = {g.client: (g.series[0], grouped_figures(trial, g)) for g in groups(trial)}
+        figures = {name: f for name, (_, f) in made.items()}
+        for name, (samples, mine) in made.items():
             if samples.client_class == "pooled" and samples.policy is None:
-                figures[name] = figures[name].model_copy(update={"reconnect": _reconnect(samples, trial, figures)})
+                figures[name] = mine.model_copy(update={"reconnect": _reconnect(name, samples, made)})
         return {"clients": figures}
 
 
+def grouped_figures(trial: TrialRecord, group: Group) -> ClientFigures:
+    """Everything about one client; with several vantages, outages are those of any of them, and the rest counts all attempts."""
+    if len(group.series) == 1:
+        return client_figures(trial, group.series[0])
+    together = pooled(group.series)
+    gates = [(s.vantage, g) for s in group.series for g in client_gates(trial, s)]
+    found = tuple(f"from {where}: {why}" for where, gate in gates for why in unmet_reasons((gate,)))
+    reasons = unmet_reasons(trial_gates(trial)) + found + tuple(trial.problems)
+    vantages = tuple(vantage(s) for s in group.series)
+    count, zero = len(vantages), _zero_ns(trial)
+    levels = tuple(_level(trial, vantages, k, reasons) for k in (1, quorum_loss(count), count))
+    pieces, changes = course(vantages, zero, trial.ended_ns)
+    headline = levels[0]
+    each = {s.vantage: client_figures(trial, s) for s in group.series}
+    # Integrals of the shares; attempts of several vantages at one instant have no time between them to stand for.
+    felt = {state: round(sum(f.downtime[state] for f in each.values()) / count, 6) for state in ("ok", "degraded", "down")}
+    return _figures(trial, together, evidence(together), headline, reasons).model_copy(
+        update={
+            "vantages": VantageFigures(
+                any_down=headline,
+                quorum_down=levels[1],
+                all_down=levels[2],
+                lost_time=invalid(lost_time(vantages, zero, trial.ended_ns), reasons),
+                course=pieces,
+                changes=changes,
+                each=each,
+            ),
+            "downtime": felt,
+        }
+    )
+
+
+def _level(trial: TrialRecord, vantages: Sequence[Vantage], needed: int, reasons: tuple[str, ...]) -> LevelFigures:
+    from_ns, until_ns = _searched(trial, vantages[0].samples)
+    found = level(vantages, needed, from_ns, until_ns)
+    recovery = _recovery(trial, vantages[0].samples, found.seen, found.spans, found.gap_ns)
+    return _level_figures(trial, needed, recovery, found.spans, reasons)
+
+
+def _level_figures(
+    trial: TrialRecord, needed: int, recovery: RecoveryFigures, spans: Sequence[OutageSpan], reasons: tuple[str, ...]
+) -> LevelFigures:
+    return LevelFigures(
+        needed=needed,
+        rto=invalid(recovery.rto, reasons),
+        user_rto=invalid(recovery.user_rto, reasons),
+        fault_rto=invalid(recovery.fault_rto, reasons),
+        outages=tuple(_outage(span, _zero_ns(trial)) for span in spans),
+    )
+
+
+def _zero_ns(trial: TrialRecord) -> int:
+    return trial.baseline_ended_ns if trial.baseline_ended_ns is not None else trial.started_ns
+
+
+def _searched(trial: TrialRecord, samples: ClientSamples) -> tuple[int, int]:
+    """Where a gap in which an outage could hide is looked for."""
+    began = fault_began_ns(trial)
+    return (_zero_ns(trial) if began is None else began - samples.deadline_ns), trial.ended_ns
+
+
 def client_figures(trial: TrialRecord, samples: ClientSamples) -> ClientFigures:
-    """Everything about one client but `reconnect`, which needs a second one."""
+    """Everything about one client at one vantage but `reconnect`, which needs a second client."""
     reasons = unmet_reasons(trial_gates(trial) + client_gates(trial, samples)) + tuple(trial.problems)
     seen = evidence(samples)
     spans = outage_spans(seen, samples.window_ns, samples.interval_ns)
-    recovery = _recovery(trial, samples, seen, spans)
-    zero = trial.baseline_ended_ns if trial.baseline_ended_ns is not None else trial.started_ns
+    gap_ns = max(longest_gap_ns(seen, *_searched(trial, samples)), samples.spacing_ns)
+    recovery = _recovery(trial, samples, seen, spans, gap_ns)
+    return _figures(trial, samples, seen, _level_figures(trial, 1, recovery, spans, reasons), reasons)
+
+
+def _figures(
+    trial: TrialRecord, samples: ClientSamples, seen: Evidence, outage: LevelFigures, reasons: tuple[str, ...]
+) -> ClientFigures:
+    zero = _zero_ns(trial)
     inside = samples.t_intended >= zero
     failed = inside & ~samples.ok & ~samples.tainted
     return ClientFigures(
@@ -62,25 +139,27 @@ def client_figures(trial: TrialRecord, samples: ClientSamples) -> ClientFigures:
         policy="" if samples.policy is None else samples.policy.text(),
         operation=samples.operation,
         target=samples.target,
-        rto=invalid(recovery.rto, reasons),
-        user_rto=invalid(recovery.user_rto, reasons),
-        fault_rto=invalid(recovery.fault_rto, reasons),
-        outages=tuple(_outage(span, zero) for span in spans),
+        rto=outage.rto,
+        user_rto=outage.user_rto,
+        fault_rto=outage.fault_rto,
+        outages=outage.outages,
         availability=invalid(_availability(samples, inside), reasons),
         operations=int(inside.sum()),
         errors=_counts(samples.outcome[failed]),
         latency=_latency(samples, inside & samples.ok),
         downtime=_downtime(seen, samples, zero, trial.ended_ns),
+        downtime_rule=DOWNTIME_RULE + ("" if samples.slo_ns is not None else NO_SLO),
         baseline=_baseline(trial, samples),
     )
 
 
-def _recovery(trial: TrialRecord, samples: ClientSamples, seen: Evidence, spans: tuple[OutageSpan, ...]) -> RecoveryFigures:
+def _recovery(
+    trial: TrialRecord, samples: ClientSamples, seen: Evidence, spans: Sequence[OutageSpan], gap_ns: int
+) -> RecoveryFigures:
     began = fault_began_ns(trial)
     if began is None:
         nothing = unknown("no fault was injected")
         return RecoveryFigures(nothing, nothing, nothing)
-    gap_ns = max(longest_gap_ns(seen, began - samples.deadline_ns, trial.ended_ns), samples.spacing_ns)
     return recovery_figures(span_after(spans, began), seen, trial.faults, samples.deadline_ns, gap_ns)
 
 
@@ -166,29 +245,27 @@ def _baseline(trial: TrialRecord, samples: ClientSamples) -> dict[str, float | N
     }
 
 
-def _reconnect(pooled: ClientSamples, trial: TrialRecord, figures: Mapping[str, ClientFigures]) -> Figure:
+def _reconnect(name: str, own: ClientSamples, made: Mapping[str, tuple[ClientSamples, ClientFigures]]) -> Figure:
     """Compared with the fresh client at the same endpoint that is most like it."""
-    candidates = [s for s in trial.clients.values() if s.measures_outages and s.target == pooled.target]
+    candidates = [(n, s, f) for n, (s, f) in made.items() if s.measures_outages and s.target == own.target]
     if not candidates:
-        return unknown(f"no fresh client at the endpoint {pooled.target!r} to compare with", rule=RECONNECT_RULE)
-    fresh = min(candidates, key=lambda s: (s.operation != pooled.operation, s.type != pooled.type, s.client))
-    mine, other = figures[pooled.client].rto, figures[fresh.client].rto
-    reasons = tuple(
-        f"{who}: {why}" for who, f in ((pooled.client, mine), (fresh.client, other)) if not f.valid for why in f.reasons
-    )
+        return unknown(f"no fresh client at the endpoint {own.target!r} to compare with", rule=RECONNECT_RULE)
+    fresh, _, theirs = min(candidates, key=lambda c: (c[1].operation != own.operation, c[1].type != own.type, c[0]))
+    mine, other = made[name][1].rto, theirs.rto
+    reasons = tuple(f"{who}: {why}" for who, f in ((name, mine), (fresh, other)) if not f.valid for why in f.reasons)
     low = None if mine.low is None or other.high is None else round(mine.low - other.high, 9)
     high = None if mine.high is None or other.low is None else round(mine.high - other.low, 9)
     point = None if mine.point is None or other.point is None else round(mine.point - other.point, 9)
     if point is not None and low is not None and high is not None:
-        text = f"{between_text(point, low, high)} more than {fresh.client}"
+        text = f"{between_text(point, low, high)} more than {fresh}"
     elif mine.point is None and not mine.censored and other.point is None and not other.censored:
-        text = f"neither {pooled.client} nor {fresh.client} met an outage"
+        text = f"neither {name} nor {fresh} met an outage"
     elif mine.censored and low is not None:
-        text = f"more than {duration_text(low)} longer than {fresh.client}"
+        text = f"more than {duration_text(low)} longer than {fresh}"
     elif not mine.censored and other.point is not None:
-        text = f"{pooled.client} met no outage, {fresh.client} did"
+        text = f"{name} met no outage, {fresh} did"
     else:
-        text = f"cannot be told: {pooled.client} {mine.text}; {fresh.client} {other.text}"
+        text = f"cannot be told: {name} {mine.text}; {fresh} {other.text}"
     figure = Figure(
         point=point,
         low=low,

@@ -7,11 +7,25 @@ from typing import Any
 
 from chaoskit.measures.limits import ceiling, checked_clients, floor, missing, nothing_seen, outcome, per_client
 from chaoskit.model.experiment import ClientSpec
-from chaoskit.model.result import ClientFigures, Figure, LedgerFigures, ObjectiveOutcome, TrialMeasures
+from chaoskit.model.result import (
+    ClientFigures,
+    Figure,
+    LedgerFigures,
+    LevelFigures,
+    ObjectiveOutcome,
+    TrialMeasures,
+    VantageFigures,
+)
 from chaoskit.model.units import Bound, Duration, Fraction
 
 NO_FRESH = "there is no client of class fresh to judge; name clients, as in {orders: ...}"
 NONE = "none"
+ANY = "any"
+LEVELS: Mapping[str, Callable[[VantageFigures], LevelFigures]] = {
+    ANY: lambda v: v.any_down,
+    "quorum": lambda v: v.quorum_down,
+    "all": lambda v: v.all_down,
+}
 
 
 def _is_none(limit: Any) -> bool:
@@ -23,12 +37,27 @@ class _PerClient:
 
     name: str
     example: str
+    levelled = False
+    """Whether it can be about so many vantages at once."""
 
     def bound(self, limit: Any) -> Bound | str:
         raise NotImplementedError
 
-    def figure(self, figures: ClientFigures) -> Figure:
+    def figure(self, figures: ClientFigures | LevelFigures) -> Figure:
         raise NotImplementedError
+
+    def at_level(self, limit: Any) -> tuple[Any, str]:
+        """The limit itself, and how many vantages it is about: "any" where nothing is said."""
+        if not isinstance(limit, Mapping):
+            return limit, ANY
+        level = limit.get("vantages", ANY)
+        if self.levelled and "within" in limit and set(limit) <= {"within", "vantages"} and level in LEVELS:
+            within = limit["within"]
+            plain = isinstance(within, str) and within.strip()[:1].isdigit()  # "within: 15s" says "at most" by itself
+            return f"<= {within.strip()}" if plain else within, str(level)
+        example = f"{{within: {self.example.removeprefix('<= ')}, vantages: quorum}}"
+        allowed = f"{example}, with vantages any of {', '.join(LEVELS)}" if self.levelled else self.example
+        raise ValueError(f"{dict(limit)!r} is no limit here; write {allowed}")
 
     def check(self, limit: Any, clients: Sequence[str]) -> None:
         """ValueError with what is allowed, where the limit is not one."""
@@ -39,21 +68,25 @@ class _PerClient:
                 )
             checked_clients([str(name) for name in limit], clients)
             for value in limit.values():
-                self.bound(value)
+                self.bound(self.at_level(value)[0])
             return
         self.bound(limit)
+
+    def _one(self, limit: Any, trial: TrialMeasures, name: str, figures: ClientFigures | None) -> ObjectiveOutcome:
+        value, level = self.at_level(limit)
+        if figures is None:
+            return missing(self.name, str(value), f"nothing was recorded of the client {name!r}", trial, name)
+        # At a client with one vantage, any, a quorum and all of them are the same.
+        seen = LEVELS[level](figures.vantages) if figures.vantages is not None and self.levelled else figures
+        made = outcome(self.name, self.bound(value), self.figure(seen), trial, name)
+        return made if level == ANY else made.model_copy(update={"target": f"{made.target} ({level} of the vantages)"})
 
     def judge(self, limit: Any, trial: TrialMeasures) -> Sequence[ObjectiveOutcome]:
         """One outcome a client."""
         chosen = per_client(limit, trial)
         if not chosen:
             return (missing(self.name, str(limit), NO_FRESH, trial),)
-        return tuple(
-            missing(self.name, str(value), f"nothing was recorded of the client {name!r}", trial, name)
-            if figures is None
-            else outcome(self.name, self.bound(value), self.figure(figures), trial, name)
-            for name, figures, value in chosen
-        )
+        return tuple(self._one(value, trial, name, figures) for name, figures, value in chosen)
 
 
 class RtoObjective(_PerClient):
@@ -61,11 +94,12 @@ class RtoObjective(_PerClient):
 
     name = "rto"
     example = "<= 30s"
+    levelled = True
 
     def bound(self, limit: Any) -> Bound | str:
         return ceiling(limit, Duration)
 
-    def figure(self, figures: ClientFigures) -> Figure:
+    def figure(self, figures: ClientFigures | LevelFigures) -> Figure:
         return figures.rto
 
     def unfit(self, client: ClientSpec) -> str:
@@ -83,11 +117,12 @@ class OutageObjective(_PerClient):
 
     name = "outage"
     example = "none"
+    levelled = True
 
     def bound(self, limit: Any) -> Bound | str:
         return NONE if _is_none(limit) else ceiling(limit, Duration)
 
-    def figure(self, figures: ClientFigures) -> Figure:
+    def figure(self, figures: ClientFigures | LevelFigures) -> Figure:
         return figures.user_rto
 
 
@@ -100,7 +135,8 @@ class AvailabilityObjective(_PerClient):
     def bound(self, limit: Any) -> Bound | str:
         return floor(limit, Fraction)
 
-    def figure(self, figures: ClientFigures) -> Figure:
+    def figure(self, figures: ClientFigures | LevelFigures) -> Figure:
+        assert isinstance(figures, ClientFigures)  # it is not levelled
         return figures.availability
 
 

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from chaoskit.measures.outages import OutageSpan, began_before, evidence, outage_spans, span_after
 from chaoskit.measures.wording import duration_text, seconds, share_text
+from chaoskit.model.experiment import client_of
 from chaoskit.model.recorded import MISSING, ClientSamples, FaultRecord, TrialRecord
 from chaoskit.model.result import Gate
 
@@ -82,7 +83,7 @@ def client_gates(trial: TrialRecord, samples: ClientSamples) -> tuple[Gate, ...]
 
 
 def _baseline_success(trial: TrialRecord, samples: ClientSamples) -> Gate:
-    steady = trial.plan.experiment.steady_state_hypothesis.clients.get(samples.client)
+    steady = trial.plan.experiment.steady_state_hypothesis.clients.get(client_of(samples.client))
     wanted = steady.success.text if steady else f">= {FULL_SUCCESS * 100:g}%"
     in_baseline = baseline_mask(trial, samples)
     count = int(in_baseline.sum())

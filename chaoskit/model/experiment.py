@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BeforeValidator, Field, model_validator
@@ -102,8 +104,8 @@ class ClientSpec(OpenRecord):
     """One of the lab's endpoints (classes `fresh` and `pooled`)."""
     target: str | None = None
     """`direct` class: the node asked, past every load balancer."""
-    node: str | None = Field(default=None, validation_alias=AliasChoices("from", "node"), serialization_alias="from")
-    """Where it runs; the lab's client node when left out."""
+    places: Names = Field(default=(), validation_alias=AliasChoices("from", "node", "places"), serialization_alias="from")
+    """Where it runs: a node, or several, each with probes of the full rate; the lab's client node when left out."""
     probes: Annotated[int, Field(ge=1, le=200)] | None = None
     """Staggered probes that share the rate; chosen from the rate when left out."""
     in_flight: Annotated[int, Field(ge=1, le=10000)] = 200
@@ -125,6 +127,37 @@ class ClientSpec(OpenRecord):
     def request_deadline(self) -> Duration:
         """How long one request may take, retries included; W for clients without a policy."""
         return self.deadline if self.policy is None else Duration(self.policy.patience_ns(self.deadline.ns) / 1e9)
+
+
+@dataclass(frozen=True, slots=True)
+class Prober:
+    """A client at one of its vantages: a process of its own, with samples, tokens and figures under `label`."""
+
+    label: str
+    """The client's name; `name@vantage` where it has several vantages."""
+    client: str
+    spec: ClientSpec
+    place: str | None
+    """None: the lab's client node."""
+
+
+VANTAGE_MARK = "@"
+"""No client's name has it."""
+
+
+def client_of(label: str) -> str:
+    """The client that a prober's label belongs to."""
+    return label.partition(VANTAGE_MARK)[0]
+
+
+def probers(clients: Mapping[str, ClientSpec]) -> dict[str, Prober]:
+    """Label -> prober, in the order of the file."""
+    made = {}
+    for name, spec in clients.items():
+        for place in spec.places or (None,):
+            label = name if len(spec.places) < 2 else f"{name}{VANTAGE_MARK}{place}"
+            made[label] = Prober(label, name, spec, place)
+    return made
 
 
 class ClientSteady(Record):

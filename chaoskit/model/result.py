@@ -73,10 +73,13 @@ class ClientFigures(Record):
     """p50, p95, p99, max of ok attempts, seconds."""
     downtime: dict[str, float] = {}
     """ok, degraded, down: seconds."""
+    downtime_rule: str = ""
     reconnect: Figure | None = None
     """`client_reconnect`: RTO of the pooled class minus that of the fresh one."""
     baseline: dict[str, float | None] = {}
     """success (share), p95 (seconds), operations."""
+    vantages: VantageFigures | None = None
+    """Where it asks from several places: the figures beside it are then those of `any_down`, and of all attempts together."""
 
     @property
     def measures_outages(self) -> bool:
@@ -130,6 +133,42 @@ class BehaviourFigures(Record):
     """From the first failed attempt to the first ok one of a lasting return; the longest."""
     bin_s: float = 1.0
     bins: tuple[BehaviourBin, ...] = ()
+
+
+class LevelFigures(Record):
+    """The outage as seen by so many vantages at once: any of them, as many as leave no majority, or all."""
+
+    needed: int
+    """Down at once, at least."""
+    rto: Figure
+    user_rto: Figure
+    fault_rto: Figure
+    outages: tuple[Outage, ...] = ()
+
+
+class VantageShare(Record):
+    """A time in which the same number of vantages was ok; changes lie at the middle of their brackets."""
+
+    from_s: float
+    until_s: float
+    ok: int
+
+
+class VantageFigures(Record):
+    """One client seen from several vantages. An RTO is never averaged over them."""
+
+    any_down: LevelFigures
+    """The client's own headline figures."""
+    quorum_down: LevelFigures
+    """No majority of the vantages is ok."""
+    all_down: LevelFigures
+    lost_time: Figure
+    """Integral of 1 - a(t), a(t) being the share of vantages that are ok."""
+    course: tuple[VantageShare, ...] = ()
+    """a(t), from the end of the baseline on; at most 1000 pieces, `changes` has how often it changed."""
+    changes: int = 0
+    each: dict[str, ClientFigures] = {}
+    """Vantage -> what was seen from there."""
 
 
 class LostWrite(Record):

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from chaoskit.model.errors import InputError, Problem
+from chaoskit.model.experiment import client_of
 from chaoskit.model.history import Event
 from chaoskit.model.result import FaultFigures, Result, RoleInterval, TrialResult
 from chaoskit.model.units import Duration
@@ -81,7 +82,7 @@ def _metas(plan: Mapping[str, Any], events: Sequence[Event], trial: int) -> dict
         deadline = event.data.get("deadline_ns")
         if event.kind == "client.started" and event.trial == trial and isinstance(deadline, int):
             name = str(event.data.get("client"))
-            metas[name] = ClientMeta(deadline / 1e9, metas.get(name, ClientMeta()).slo_s)
+            metas[name] = ClientMeta(deadline / 1e9, metas.get(client_of(name), ClientMeta()).slo_s)
     return metas
 
 

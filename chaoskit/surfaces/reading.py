@@ -216,7 +216,8 @@ def _client_rows(made: Plan) -> list[tuple[str, ...]]:
         rows.append(
             (
                 name,
-                f"{client.type} {client.operation}, {client.client_class}, to {where}",
+                f"{client.type} {client.operation}, {client.client_class}, to {where}"
+                + (f", from {', '.join(client.places)}" if client.places else ""),
                 str(client.rate),
                 str(client.deadline),
                 f"{schedule.probes} x {Duration(schedule.interval_ns / 1e9)} (one each {spacing})",

@@ -186,6 +186,8 @@ def objectives_page(registry: Registry) -> str:
         '`rto: {orders: "<= 30s"}`. `rpo` takes any of `writes`, `window` (a duration), '
         "`duplicates`, `phantoms` and `divergence`. `stale_reads` takes any of `reads`, `writes` and `behind` (a duration), for "
         "every client that reads a ledger or for those that are named.\n",
+        "For a client with several vantages (`from: [c0, c1]`) `rto` and `outage` hold for the time in which *any* of them is "
+        "down. `rto: {orders: {within: 15s, vantages: quorum}}` holds where no majority of them is ok, `all` where none is.\n",
     ]
     return "\n".join(parts)
 

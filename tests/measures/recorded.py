@@ -72,6 +72,7 @@ def client(
     until_s: float = ENDED_S,
     leads: Callable[[float], str] = lambda at: "db1",
     refusals: bool = False,
+    vantage: str = "app",
 ) -> ClientSamples:
     """Open-loop attempts at a service that is down, half down (every second attempt fails) or slow in these spans.
 
@@ -98,7 +99,7 @@ def client(
         type="postgres",
         client_class=client_class,
         operation=operation,
-        vantage="app",
+        vantage=vantage,
         target=target,
         interval_ns=round(interval_s * 1e9),
         spacing_ns=round(spacing_s * 1e9),

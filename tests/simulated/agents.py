@@ -40,11 +40,16 @@ class ProbeAgent:
         self._last_ok_ns: int | None = None
         self._recent: list[tuple[int, bool]] = []
         self._ok = 0
+        self._out_of_reach: list[tuple[int, set[str]]] = []
+        """Since when a member of the cluster cannot reach which others."""
         self._reads: list[tuple[object, ...]] = []
         self._read_backs: list[tuple[object, ...]] = []
 
     def lines(self) -> Sequence[str]:
         now_ns, c = self._lab.clock.monotonic_ns(), self.config
+        cluster = self._lab.cluster
+        if c.vantage in cluster.members:
+            self._out_of_reach.append((now_ns, {m for m in cluster.members if not cluster.reaches(c.vantage, m)}))
         while self._phase == "running" and self._next_ns + c.patience_ns <= now_ns:
             self._attempt(self._next_ns)
             self._next_ns += c.interval_ns // c.probes
@@ -58,6 +63,8 @@ class ProbeAgent:
 
     def _attempt(self, t_ns: int) -> None:
         c, node = self.config, self._lab.cluster.serving_at(t_ns)
+        if node in next((cut for since_ns, cut in reversed(self._out_of_reach) if since_ns <= t_ns), ()):
+            node = None  # the service works, and cannot be reached from there
         seq = len(self._rows)
         token = f"{c.run_id}.{c.client}.{seq}" if c.operation == "append" else None
         ok = node is not None
