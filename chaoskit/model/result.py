@@ -171,6 +171,9 @@ class VantageFigures(Record):
     """Vantage -> what was seen from there."""
 
 
+ClientFigures.model_rebuild()  # it names VantageFigures, which names it
+
+
 class LostWrite(Record):
     client: str
     token: str
