@@ -93,11 +93,13 @@ class Checker:
             yield from self._ledger_read(keys, client)
 
     def _ledger_read(self, keys: Keys, client: ClientSpec) -> Iterator[Problem]:
-        """Whose ledger `newest` reads: one that the same kind of client writes."""
+        """Whose ledger `newest` reads: one that the same kind of client writes, from one place (each vantage has its own)."""
         kept = tuple(
             name
             for name, other in self.experiment.clients.items()
-            if other.type == client.type and other.operation in self.registry.load("clients", other.type).LEDGER
+            if other.type == client.type
+            and len(other.places) < 2
+            and other.operation in self.registry.load("clients", other.type).LEDGER
         )
         named = (client.model_extra or {}).get("ledger")
         if not named:
