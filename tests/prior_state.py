@@ -14,8 +14,22 @@ from chaoskit.backends.namespace.backend import NamespaceBackend
 from chaoskit.backends.namespace.lab import NamespaceLab
 from chaoskit.model.steps import Exec
 
+DESCRIBED = r"""
+import hashlib, os
+
+def settings():
+    return [f"/etc/{name}" for name in os.listdir("/etc") if os.path.isfile(f"/etc/{name}")]
+
+def describe(paths):
+    for path in sorted(paths):
+        seen = os.lstat(path)
+        content = os.readlink(path) if os.path.islink(path) else hashlib.sha256(open(path, "rb").read()).hexdigest()
+        names = sorted(os.listxattr(path, follow_symlinks=False))
+        marks = [(name, os.getxattr(path, name, follow_symlinks=False).hex()) for name in names]
+        print(path, oct(seen.st_mode), seen.st_uid, seen.st_gid, content, marks, seen.st_mtime_ns)
+"""
 INSIDE = r"""
-import hashlib, os, re, subprocess, struct
+import re, subprocess, struct
 from chaoskit.backends.linux_host import transport
 from chaoskit.linux import netlink
 
@@ -36,15 +50,8 @@ if FILES:
     for name in ("ip_forward", "conf/all/rp_filter", "conf/eth0/proxy_arp", "conf/eth0/arp_ignore"):
         print(name, open(f"/proc/sys/net/ipv4/{name}").read().strip())
     print("--- files")
-    paths = [f"/etc/{name}" for name in os.listdir("/etc") if os.path.isfile(f"/etc/{name}")]
-    for top in ("/srv", "/data"):
-        paths += [f"{parent}/{name}" for parent, _, names in os.walk(top) for name in names]
-    for path in sorted(paths):
-        seen = os.lstat(path)
-        content = os.readlink(path) if os.path.islink(path) else hashlib.sha256(open(path, "rb").read()).hexdigest()
-        names = sorted(os.listxattr(path, follow_symlinks=False))
-        marks = [(name, os.getxattr(path, name, follow_symlinks=False).hex()) for name in names]
-        print(path, oct(seen.st_mode), seen.st_uid, seen.st_gid, content, marks, seen.st_mtime_ns)
+    paths = [f"{parent}/{name}" for top in ("/srv", "/data") for parent, _, names in os.walk(top) for name in names]
+    describe(settings() + paths)
     print("--- mounts")
     print(*sorted(re.sub(r"^\S+ \S+ \S+ ", "", line).split(" - ")[0] for line in open("/proc/self/mountinfo")), sep="")
     print("--- processes")
@@ -65,14 +72,31 @@ def prior_state(lab: NamespaceLab, *, files: bool = True) -> dict[str, str]:
     """Place -> what is there: each node and the switch, with links, addresses, routes, qdiscs and rules. With `files`, each
     node's files, mounts and processes as well."""
     seen = {}
+    of_machine = host_settings() if files else set()
     for node in lab.plan.nodes:
-        script = f"FILES = {files}\n{INSIDE}"
+        script = f"FILES = {files}\n{DESCRIBED}\n{INSIDE}"
         seen[node.name] = lab.perform(Exec(node=node.name, argv=(sys.executable, "-c", script), timeout_s=30.0)).output
-    inside = ["nsenter", f"--net={switch_of(lab)}", sys.executable, "-c", f"FILES = False\n{INSIDE}"]
+    inside = ["nsenter", f"--net={switch_of(lab)}", sys.executable, "-c", f"FILES = False\n{DESCRIBED}\n{INSIDE}"]
     seen["switch"] = subprocess.run(inside, capture_output=True, text=True, check=True).stdout
     # the switch's end of a rebooted node's cable is a new one, with an address and a number of the kernel's choice
     seen["switch"] = re.sub(r"fe80::[0-9a-f:]+|(?<=link/ether )[0-9a-f:]+|(?<=link-netnsid )\d+", "*", seen["switch"])
-    return {where: "\n".join(sorted(line.strip() for line in text.splitlines())) for where, text in seen.items()}
+    found = {where: sorted(line.strip() for line in text.splitlines()) for where, text in seen.items()}
+    if files:
+        found |= {node.name: apart_from(of_machine, found[node.name]) for node in lab.plan.nodes}
+    return {where: "\n".join(lines) for where, lines in found.items()}
+
+
+def host_settings() -> set[str]:
+    """A line for each file of this machine's /etc, which nodes see as well."""
+    argv = [sys.executable, "-c", f"{DESCRIBED}\ndescribe(settings())"]
+    return set(subprocess.run(argv, capture_output=True, text=True, check=True).stdout.splitlines())
+
+
+def apart_from(of_machine: set[str], of_node: list[str]) -> list[str]:
+    """How the node differs from its machine: whatever installs a package meanwhile changes both, and is no fault's doing."""
+    own = [line for line in of_node if line not in of_machine]
+    there = {line.split()[0] for line in of_node if line.startswith("/etc/")}
+    return own + sorted(f"{path} is not there" for path in {line.split()[0] for line in of_machine} - there)
 
 
 def switch_of(lab: NamespaceLab) -> str:
