@@ -130,7 +130,7 @@ class AvailabilityObjective(_PerClient):
     """The least share of attempts that must be ok, from the end of the baseline to the end of observation."""
 
     name = "availability"
-    example = ">= 99%"
+    example = '">= 99%"'
 
     def bound(self, limit: Any) -> Bound | str:
         return floor(limit, Fraction)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
 from chaoskit.engine import registry
 from chaoskit.measures.limits import judged, nothing_seen
@@ -17,9 +18,7 @@ CLIENTS = ("orders", "readers")
 def test_every_registered_objective_accepts_its_own_example() -> None:
     for name, made in registry.all("objectives").items():
         assert made.name == name
-        numbers = {"rpo": {"writes": 0}, "flaps": 0, "leader_changes": 0, "stale_reads": 0, "vip_moves": 2}
-        example = numbers.get(name, made.example)
-        made().check(example, CLIENTS)
+        made().check(YAML(typ="safe").load(made.example), CLIENTS)
 
 
 @pytest.mark.parametrize(
