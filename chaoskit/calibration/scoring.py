@@ -16,8 +16,9 @@ import numpy as np
 
 from chaoskit.calibration.session import ACTION, BASELINE_S, HIT, SPARED, Recorded, Truth, clients_of
 from chaoskit.engine.measuring import measured_trial
+from chaoskit.model.figures import Figure
 from chaoskit.model.recorded import MISSING, ClientSamples, FaultRecord, TrialRecord
-from chaoskit.model.result import Figure, TrialMeasures
+from chaoskit.model.result import TrialMeasures
 from chaoskit.ports.measure import Measure
 
 _NEIGHBOURS = 5

@@ -16,7 +16,8 @@ from chaoskit.engine.statistics import summary
 from chaoskit.engine.store import PLAN_FILE
 from chaoskit.model.comparison import ComparedGroup, ComparedRun, Comparison, Difference, ShiftOutcome, ShiftVerdict
 from chaoskit.model.errors import InputError, Problem
-from chaoskit.model.result import Figure, Result
+from chaoskit.model.figures import Figure
+from chaoskit.model.result import Result
 from chaoskit.model.units import Duration, Fraction
 
 DEFAULT_TOLERANCE = "10%"

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 
 from chaoskit.engine.statistics import trial_value
+from chaoskit.model.figures import Figure
 from chaoskit.model.over_trials import YearlyDowntime
-from chaoskit.model.result import Figure
 
 YEAR_S = 365.25 * 86_400
 CONFIDENCE = 0.95

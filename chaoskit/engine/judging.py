@@ -18,12 +18,12 @@ from chaoskit.engine.run_directory import RunDirectory
 from chaoskit.engine.statistics import pooled_losses, summary
 from chaoskit.engine.store import read_events, read_plan
 from chaoskit.model.errors import InputError, Problem
+from chaoskit.model.figures import Figure
 from chaoskit.model.history import Event
 from chaoskit.model.over_trials import Summary, YearlyDowntime
 from chaoskit.model.plan import Plan
 from chaoskit.model.result import (
     ExperimentRef,
-    Figure,
     LabRef,
     ObjectiveOutcome,
     Result,

@@ -14,9 +14,10 @@ from chaoskit.engine import registry
 from chaoskit.engine.run_directory import RunDirectory
 from chaoskit.engine.store import read_run
 from chaoskit.model.errors import ChaoskitError, InputError, Problem
+from chaoskit.model.figures import FaultFigures
 from chaoskit.model.history import Event
 from chaoskit.model.recorded import FaultRecord, TrialRecord
-from chaoskit.model.result import FaultFigures, SkippedAction, TrialMeasures
+from chaoskit.model.result import SkippedAction, TrialMeasures
 from chaoskit.ports.measure import Measure
 
 MEASURES_FILE = "measures.json"

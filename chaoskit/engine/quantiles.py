@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from chaoskit.engine.order_statistics import at_most, tail_confidence, trials_needed
 from chaoskit.engine.statistics import named_trials, percent_reached
 from chaoskit.model.experiment import QuantileObjective
-from chaoskit.model.result import Figure, ObjectiveOutcome
+from chaoskit.model.figures import Figure
+from chaoskit.model.result import ObjectiveOutcome
 
 ROUNDING = 1e-12
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from chaoskit.engine.statistics import trial_value
 from chaoskit.model.comparison import Shift, ShiftVerdict
-from chaoskit.model.result import Figure
+from chaoskit.model.figures import Figure
 
 EXACT_UP_TO = 10_000
 """Pairs. Beyond, U is normal to every digit that is shown."""

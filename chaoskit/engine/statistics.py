@@ -14,8 +14,9 @@ from chaoskit.engine.order_statistics import (
     trials_needed,
     upper_rank,
 )
+from chaoskit.model.figures import Figure
 from chaoskit.model.over_trials import LeftOut, PooledLosses, QuantileBound, Summary
-from chaoskit.model.result import Figure, TrialMeasures
+from chaoskit.model.result import TrialMeasures
 
 QUANTILES = (0.9, 0.95, 0.99)
 NAMED = 10

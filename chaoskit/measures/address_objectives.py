@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chaoskit.measures.limits import ceiling, missing, nothing_seen, outcome
-from chaoskit.model.result import AddressFigures, Figure, ObjectiveOutcome, TrialMeasures
+from chaoskit.model.figures import AddressFigures, Figure
+from chaoskit.model.result import ObjectiveOutcome, TrialMeasures
 from chaoskit.model.units import Bound, Duration
 
 NONE = "none"

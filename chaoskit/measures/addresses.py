@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from chaoskit.measures.leadership import Tenure, sampling_s, tenures, time_with
 from chaoskit.measures.validity import fault_began_ns, first_fault, trial_gates, unmet_reasons
 from chaoskit.measures.wording import between_text, duration_text, invalid, seconds, unknown
+from chaoskit.model.figures import AddressFigures, AddressInterval, Figure
 from chaoskit.model.recorded import AddressSamples, Announcement, Int, RoleSamples, TrialRecord
-from chaoskit.model.result import AddressFigures, AddressInterval, Figure
 
 OWNERS_RULE = "from the brackets of questions and answers on the wire; counted only where no other reading of them is left"
 MOVES_RULE = "changes of the newest owner that answered at least twice in a row, from the fault on"

@@ -24,8 +24,8 @@ from chaoskit.measures.recovery import RecoveryFigures, recovery_figures
 from chaoskit.measures.validity import baseline_mask, client_gates, fault_began_ns, trial_gates, unmet_reasons
 from chaoskit.measures.vantages import Group, Vantage, course, groups, level, lost_time, pooled, quorum_loss, vantage
 from chaoskit.measures.wording import NS, between_text, duration_text, invalid, seconds, share_text, unknown
+from chaoskit.model.figures import ClientFigures, Figure, LevelFigures, Outage, VantageFigures
 from chaoskit.model.recorded import MISSING, ClientSamples, TrialRecord
-from chaoskit.model.result import ClientFigures, Figure, LevelFigures, Outage, VantageFigures
 
 AVAILABILITY_RULE = (
     "ok attempts / attempts, from the end of the baseline; "

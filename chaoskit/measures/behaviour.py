@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from chaoskit.measures.outages import Evidence, OutageSpan, error_class, outage_spans
 from chaoskit.measures.validity import client_gates, fault_began_ns, first_fault, trial_gates, unmet_reasons
 from chaoskit.measures.wording import NS, between_text, duration_text, invalid, seconds, share_text, unknown
+from chaoskit.model.figures import BehaviourBin, BehaviourFigures, Figure
 from chaoskit.model.policy import RetryPolicy
 from chaoskit.model.recorded import MISSING, AttemptSamples, ClientSamples, Int, TrialRecord
-from chaoskit.model.result import BehaviourBin, BehaviourFigures, Figure
 
 AMPLIFICATION_RULE = "attempts / requests, of the requests due from the first failed attempt after the fault to the last"
 PEAK_RULE = "attempts sent / requests due in one second, whole seconds after the end of the baseline; the largest"

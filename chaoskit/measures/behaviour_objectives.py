@@ -7,7 +7,8 @@ from typing import Any
 
 from chaoskit.measures.limits import ceiling, checked_clients, missing, outcome
 from chaoskit.model.experiment import ClientSpec
-from chaoskit.model.result import BehaviourFigures, Figure, ObjectiveOutcome, TrialMeasures
+from chaoskit.model.figures import BehaviourFigures, Figure
+from chaoskit.model.result import ObjectiveOutcome, TrialMeasures
 from chaoskit.model.units import Bound, Duration, Fraction
 
 NO_POLICY = "there is no client with a policy to judge; give one a `policy` or `policies`"

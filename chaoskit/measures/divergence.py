@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from chaoskit.measures.ledger import Ledger, old_leader
 from chaoskit.measures.wording import seconds
+from chaoskit.model.figures import DivergentWrite, RejoinedNode
 from chaoskit.model.recorded import ReadBack, TrialRecord
-from chaoskit.model.result import DivergentWrite, RejoinedNode
 
 MOST_LISTED = 1000
 

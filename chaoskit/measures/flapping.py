@@ -20,8 +20,8 @@ from chaoskit.measures.leadership import (
 from chaoskit.measures.settling import settling_figures
 from chaoskit.measures.validity import fault_began_ns, trial_gates, unmet_reasons
 from chaoskit.measures.wording import between_text, duration_text, invalid, seconds, unknown
+from chaoskit.model.figures import Figure, FlappingFigures, RoleInterval
 from chaoskit.model.recorded import RoleSamples, TrialRecord
-from chaoskit.model.result import Figure, FlappingFigures, RoleInterval
 
 CHANGES_RULE = "holders of the leader role that at least two samples in a row confirm, from the fault on"
 OWNERS_RULE = "from the samples' brackets; a node that does not answer counts as not leading"

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from chaoskit.model.result import ClientFigures, Figure, ObjectiveOutcome, TrialMeasures
+from chaoskit.model.figures import ClientFigures, Figure
+from chaoskit.model.result import ObjectiveOutcome, TrialMeasures
 from chaoskit.model.units import Bound, Duration, Fraction
 
 CEILINGS = ("<=", "<", "==")

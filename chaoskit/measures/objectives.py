@@ -7,15 +7,8 @@ from typing import Any
 
 from chaoskit.measures.limits import ceiling, checked_clients, floor, missing, nothing_seen, outcome, per_client
 from chaoskit.model.experiment import ClientSpec
-from chaoskit.model.result import (
-    ClientFigures,
-    Figure,
-    LedgerFigures,
-    LevelFigures,
-    ObjectiveOutcome,
-    TrialMeasures,
-    VantageFigures,
-)
+from chaoskit.model.figures import ClientFigures, Figure, LedgerFigures, LevelFigures, VantageFigures
+from chaoskit.model.result import ObjectiveOutcome, TrialMeasures
 from chaoskit.model.units import Bound, Duration, Fraction
 
 NO_FRESH = "there is no client of class fresh to judge; name clients, as in {orders: ...}"

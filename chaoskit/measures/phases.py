@@ -16,8 +16,8 @@ from chaoskit.measures.ledger import LEDGER_OPERATION, old_leader
 from chaoskit.measures.outages import OutageSpan, evidence, outage_spans, span_after
 from chaoskit.measures.validity import first_fault
 from chaoskit.measures.wording import between_text, duration_text, seconds
+from chaoskit.model.figures import Figure, Phase
 from chaoskit.model.recorded import ClientSamples, FaultRecord, RoleSamples, TrialRecord
-from chaoskit.model.result import Figure, Phase
 
 PHASE_RULE = "middle of the bracket in which it happened, after the fault's effect"
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from chaoskit.measures.outages import Evidence, OutageSpan
 from chaoskit.measures.wording import between_text, duration_text, seconds
+from chaoskit.model.figures import Figure
 from chaoskit.model.recorded import FaultRecord
-from chaoskit.model.result import Figure
 
 RTO_RULE = "(s_K+s_R)/2-(s_L+s_F)/2 within [s_K-s_F, s_R-s_L], send instants; R is sustained for S"
 USER_RULE = "e_R-s_F within [s_K-s_F+e_R-s_R, e_R-s_L]"

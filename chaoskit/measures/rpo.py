@@ -13,8 +13,8 @@ from chaoskit.measures.divergence import divergence, divergent_writes, rejoined_
 from chaoskit.measures.ledger import Ack, Ledger, below_floor, ledgers, loss_windows, superseded_acks
 from chaoskit.measures.validity import fault_began_ns, trial_gates, unmet_reasons
 from chaoskit.measures.wording import between_text, duration_text, invalid, seconds, share_text, unknown
+from chaoskit.model.figures import Figure, LedgerFigures, LostWrite
 from chaoskit.model.recorded import TrialRecord
-from chaoskit.model.result import Figure, LedgerFigures, LostWrite
 
 LOST_RULE = "acknowledged tokens that the final read did not find; zero lost of n bounds the loss rate at 3/n (95 %)"
 WINDOW_RULE = "last ack by the node that lost writes minus the first lost ack; resolution: one write interval"

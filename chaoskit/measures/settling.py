@@ -15,8 +15,8 @@ from chaoskit.measures.outages import Evidence, OutageSpan, evidence, is_down, o
 from chaoskit.measures.recovery import RTO_RULE
 from chaoskit.measures.validity import client_gates, unmet_reasons
 from chaoskit.measures.wording import between_text, duration_text, invalid, seconds, share_text, unknown
+from chaoskit.model.figures import Figure, NagiosScore, Transition
 from chaoskit.model.recorded import ClientSamples, TrialRecord
-from chaoskit.model.result import Figure, NagiosScore, Transition
 
 FLAPS_RULE = "debounced DOWN intervals - 1 (DOWN: 2 failures in a row or >= 2 W of failure; UP: S clean); the worst fresh client"
 UNSTABLE_RULE = "from the s_F of the first DOWN interval to the s_R of the last after the fault; the longest of the fresh clients"

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from chaoskit.measures.limits import ceiling, checked_clients, missing, outcome
-from chaoskit.model.result import Figure, ObjectiveOutcome, StaleReadFigures, TrialMeasures
+from chaoskit.model.figures import Figure, StaleReadFigures
+from chaoskit.model.result import ObjectiveOutcome, TrialMeasures
 from chaoskit.model.units import Bound, Duration
 
 NO_READER = "no client reads the newest write of a ledger: give one of them `operation: newest` and `ledger:`"

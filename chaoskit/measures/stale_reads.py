@@ -18,8 +18,8 @@ from chaoskit.measures.ledger import LEAST_RATE, Ledger, below_floor, ledgers
 from chaoskit.measures.validity import trial_gates, unmet_reasons
 from chaoskit.measures.wording import between_text, duration_text, invalid, seconds, share_text, unknown
 from chaoskit.model.experiment import NEWEST_OPERATION
+from chaoskit.model.figures import Figure, StaleRead, StaleReadFigures
 from chaoskit.model.recorded import MISSING, ClientSamples, Int, TrialRecord
-from chaoskit.model.result import Figure, StaleRead, StaleReadFigures
 
 STALE_RULE = (
     "reads that returned less than the highest number acknowledged before they began; writes lost in the end do not count"

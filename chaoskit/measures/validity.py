@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from chaoskit.measures.outages import OutageSpan, began_before, evidence, outage_spans, span_after
 from chaoskit.measures.wording import duration_text, seconds, share_text
 from chaoskit.model.experiment import client_of
+from chaoskit.model.figures import Gate
 from chaoskit.model.recorded import MISSING, ClientSamples, FaultRecord, TrialRecord
-from chaoskit.model.result import Gate
 
 FULL_BASELINE_S = 30.0
 FULL_SUCCESS = 0.999

@@ -17,8 +17,8 @@ import numpy as np
 from chaoskit.measures.outages import Evidence, OutageSpan, error_class, evidence, longest_gap_ns, outage_spans
 from chaoskit.measures.wording import between_text, duration_text, seconds
 from chaoskit.model.experiment import client_of
+from chaoskit.model.figures import Figure, VantageShare
 from chaoskit.model.recorded import ClientSamples, Int, TrialRecord
-from chaoskit.model.result import Figure, VantageShare
 
 LOST_RULE = (
     "integral of 1 - a(t) from the end of the baseline on, a(t) the share of vantages ok; low: between failed attempts in a row, "

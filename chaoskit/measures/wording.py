@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chaoskit.model.result import Figure
+from chaoskit.model.figures import Figure
 
 NS = 1e9
 

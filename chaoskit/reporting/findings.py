@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from chaoskit.model.result import ClientFigures, Figure, Result, TrialResult
+from chaoskit.model.figures import ClientFigures, Figure
+from chaoskit.model.result import Result, TrialResult
 from chaoskit.reporting.narrative import came_back, words
 from chaoskit.reporting.text import count, instant, percent, seconds, span
 

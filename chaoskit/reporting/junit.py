@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from xml.etree import ElementTree as ET
 
-from chaoskit.model.result import Figure, ObjectiveOutcome
+from chaoskit.model.figures import Figure
+from chaoskit.model.result import ObjectiveOutcome
 from chaoskit.reporting.narrative import downtime_sentence, loss_sentence
 from chaoskit.reporting.text import clean, elapsed_s
 from chaoskit.reporting.view import View

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from chaoskit.model.errors import ChaoskitError
-from chaoskit.model.result import ClientFigures, Figure, LedgerFigures, TrialResult
+from chaoskit.model.figures import ClientFigures, Figure, LedgerFigures
+from chaoskit.model.result import TrialResult
 from chaoskit.model.units import Bound, Duration
 from chaoskit.reporting.text import NO_BREAK, count, number, percent, resolution, seconds, span
 from chaoskit.reporting.view import View

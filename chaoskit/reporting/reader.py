@@ -12,8 +12,9 @@ from pydantic import ValidationError
 
 from chaoskit.model.errors import InputError, Problem
 from chaoskit.model.experiment import client_of
+from chaoskit.model.figures import FaultFigures, RoleInterval
 from chaoskit.model.history import Event
-from chaoskit.model.result import FaultFigures, Result, RoleInterval, TrialResult
+from chaoskit.model.result import Result, TrialResult
 from chaoskit.model.units import Duration
 from chaoskit.reporting.events import fault_spans, recorded_events, timed_events, zero_ns
 from chaoskit.reporting.logs import log_excerpts

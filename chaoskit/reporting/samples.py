@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from chaoskit.model.figures import RoleInterval
 from chaoskit.model.history import OUTCOMES
-from chaoskit.model.result import RoleInterval
 from chaoskit.reporting.view import DEGRADED, DOWN, INVALID, OK, ClientSeries, ErrorText, Float, Int
 
 LATE = len(OUTCOMES)

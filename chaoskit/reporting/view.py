@@ -10,7 +10,8 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from chaoskit.model.result import Result, RoleInterval, TrialResult
+from chaoskit.model.figures import RoleInterval
+from chaoskit.model.result import Result, TrialResult
 
 Int = NDArray[np.int64]
 Float = NDArray[np.float64]

@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from chaoskit.engine.measuring import MEASURES_FILE, measure_run
-from chaoskit.model.result import Figure, TrialMeasures
+from chaoskit.model.figures import Figure
+from chaoskit.model.result import TrialMeasures
 from chaoskit.surfaces.reading import JSON
 from chaoskit.surfaces.running import REPORTS, existing_run
 from chaoskit.surfaces.terminal import say, say_table

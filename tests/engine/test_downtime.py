@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from chaoskit.engine.downtime import YEAR_S, length, t_quantile, t_within, yearly_downtime
-from chaoskit.model.result import Figure
+from chaoskit.model.figures import Figure
 
 
 def rto(point: float, half: float = 0.0) -> Figure:

@@ -11,9 +11,10 @@ from chaoskit.engine.judging import judge_run, over_trials, run_verdict
 from chaoskit.engine.measuring import MeasureClash, iso_at, measure_run, measured_trial, read_measures
 from chaoskit.engine.statistics import summary
 from chaoskit.model.errors import InputError
+from chaoskit.model.figures import Figure
 from chaoskit.model.plan import Plan
 from chaoskit.model.recorded import TrialRecord
-from chaoskit.model.result import Figure, ObjectiveOutcome, Result, TrialResult, UndoSummary
+from chaoskit.model.result import ObjectiveOutcome, Result, TrialResult, UndoSummary
 from tests.measures.recorded import FAULT_S, client, event, failed_over, fault, final_read, ns, plan, trial
 from tests.measures.run_directories import write_run
 

@@ -18,7 +18,8 @@ from chaoskit.engine.order_statistics import (
     upper_rank,
 )
 from chaoskit.engine.statistics import percent_reached, pooled_losses, summary
-from chaoskit.model.result import Figure, LedgerFigures, TrialMeasures
+from chaoskit.model.figures import Figure, LedgerFigures
+from chaoskit.model.result import TrialMeasures
 
 SIMULATED = 20_000
 

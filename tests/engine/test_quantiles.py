@@ -15,7 +15,8 @@ from chaoskit.engine.order_statistics import binomial
 from chaoskit.engine.quantiles import attainable, counted, met, outcome, refuted, shown
 from chaoskit.engine.stopping import decided
 from chaoskit.model.experiment import Experiment, QuantileObjective
-from chaoskit.model.result import ClientFigures, Figure, TrialResult, UndoSummary, Verdict
+from chaoskit.model.figures import ClientFigures, Figure
+from chaoskit.model.result import TrialResult, UndoSummary, Verdict
 from tests.simulated.plans import experiment
 
 KEPT, EXCEEDING, OPEN, INVALID = "kept", "exceeding", "open", "invalid"

@@ -11,7 +11,7 @@ import pytest
 
 from chaoskit.engine.shifts import Bounded, bounded, interval_rank, shift, shift_verdict, u_counts
 from chaoskit.model.comparison import Shift
-from chaoskit.model.result import Figure
+from chaoskit.model.figures import Figure
 
 SIMULATED = 4_000
 

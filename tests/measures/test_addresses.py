@@ -8,8 +8,9 @@ import pytest
 
 from chaoskit.engine import registry
 from chaoskit.measures.addresses import Addresses
+from chaoskit.model.figures import AddressFigures
 from chaoskit.model.recorded import Announcement
-from chaoskit.model.result import AddressFigures, TrialMeasures
+from chaoskit.model.result import TrialMeasures
 from tests.measures import recorded
 from tests.measures.recorded import address, ns
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from chaoskit.measures.availability import Availability, client_figures
+from chaoskit.model.figures import ClientFigures
 from chaoskit.model.recorded import TrialRecord
-from chaoskit.model.result import ClientFigures
 from tests.measures.recorded import FAULT_S, client, fault, trial
 
 

@@ -18,8 +18,8 @@ from chaoskit.measures.behaviour_objectives import (
 from chaoskit.measures.objectives import RtoObjective
 from chaoskit.measures.rpo import Rpo
 from chaoskit.model.experiment import ClientSpec
+from chaoskit.model.figures import BehaviourFigures
 from chaoskit.model.recorded import ClientSamples, TrialRecord
-from chaoskit.model.result import BehaviourFigures
 from tests.measures.recorded import acknowledged, client, fault, final_read, ns, trial, with_policy
 
 ONCE: dict = {}

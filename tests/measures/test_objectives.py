@@ -9,7 +9,8 @@ from ruamel.yaml import YAML
 
 from chaoskit.engine import registry
 from chaoskit.measures.limits import judged, nothing_seen
-from chaoskit.model.result import Figure, FlappingFigures, TrialMeasures
+from chaoskit.model.figures import Figure, FlappingFigures
+from chaoskit.model.result import TrialMeasures
 from chaoskit.model.units import Bound, Duration, Fraction
 
 CLIENTS = ("orders", "readers")

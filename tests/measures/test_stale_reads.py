@@ -9,8 +9,8 @@ import pytest
 from chaoskit.engine import registry
 from chaoskit.engine.judging import trial_result
 from chaoskit.engine.measuring import measured_trial, registered
+from chaoskit.model.figures import StaleReadFigures
 from chaoskit.model.recorded import TrialRecord
-from chaoskit.model.result import StaleReadFigures
 from tests.measures.recorded import (
     ENDED_S,
     acknowledged,

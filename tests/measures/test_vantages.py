@@ -10,8 +10,9 @@ from chaoskit.engine.measuring import measured_trial, registered
 from chaoskit.measures.objectives import AvailabilityObjective, OutageObjective, RtoObjective
 from chaoskit.measures.outages import evidence, outage_spans
 from chaoskit.measures.vantages import level, quorum_loss, vantage
+from chaoskit.model.figures import Figure, VantageFigures
 from chaoskit.model.recorded import TrialRecord
-from chaoskit.model.result import Figure, TrialMeasures, VantageFigures
+from chaoskit.model.result import TrialMeasures
 from tests.measures.recorded import ENDED_S, FAULT_S, Spans, client, fault, ns, plan, trial
 
 ORDERS = {"type": "postgres", "operation": "select", "rate": "100/s", "deadline": "200ms", "endpoint": "write"}

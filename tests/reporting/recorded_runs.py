@@ -13,28 +13,23 @@ from typing import Any
 
 import numpy as np
 
-from chaoskit.model.history import SAMPLES_DDL
-from chaoskit.model.over_trials import Summary
-from chaoskit.model.result import (
+from chaoskit.model.figures import (
     ClientFigures,
     DivergentWrite,
-    ExperimentRef,
     FaultFigures,
     Figure,
     FlappingFigures,
     Gate,
-    LabRef,
     LedgerFigures,
     LostWrite,
-    ObjectiveOutcome,
     Outage,
     Phase,
     RejoinedNode,
-    Result,
     RoleInterval,
-    TrialResult,
-    UndoSummary,
 )
+from chaoskit.model.history import SAMPLES_DDL
+from chaoskit.model.over_trials import Summary
+from chaoskit.model.result import ExperimentRef, LabRef, ObjectiveOutcome, Result, TrialResult, UndoSummary
 from tests.reporting.stale_figures import stale_figures
 
 SECOND = 1_000_000_000

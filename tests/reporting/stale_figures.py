@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chaoskit.model.result import Figure, StaleRead, StaleReadFigures
+from chaoskit.model.figures import Figure, StaleRead, StaleReadFigures
 
 
 def stale_figures(many: int) -> dict[str, StaleReadFigures]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from chaoskit.model.result import Figure
+from chaoskit.model.figures import Figure
 from chaoskit.reporting.narrative import words
 from chaoskit.reporting.render import render
 from tests.reporting.pages import Page, page

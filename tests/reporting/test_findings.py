@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from chaoskit.model.result import Figure, Outage, Result
+from chaoskit.model.figures import Figure, Outage
+from chaoskit.model.result import Result
 from chaoskit.reporting.findings import findings, trials_needed
 from tests.reporting.recorded_runs import HEAL_S, Shape, result_of
 

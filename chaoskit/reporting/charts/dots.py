@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from chaoskit.model.result import Figure
+from chaoskit.model.figures import Figure
 from chaoskit.reporting.charts.lanes import pct
 from chaoskit.reporting.scale import Linear, nice_step
 from chaoskit.reporting.text import number, span

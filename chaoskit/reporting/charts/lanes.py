@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from chaoskit.model.figures import LostWrite
 from chaoskit.model.history import OUTCOMES
-from chaoskit.model.result import LostWrite
 from chaoskit.reporting.samples import OUTCOME_NAMES
 from chaoskit.reporting.scale import Log, log_ceiling, log_floor, nice_time_step
 from chaoskit.reporting.view import DEGRADED, DOWN, INVALID, OK, ClientSeries, Float, Int

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from chaoskit.model.result import BehaviourBin, BehaviourFigures
+from chaoskit.model.figures import BehaviourBin, BehaviourFigures
 from chaoskit.reporting.text import number
 
 BOX_WIDTH, BOX_HEIGHT = 1000, 60

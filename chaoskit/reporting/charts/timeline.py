@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from chaoskit.model.result import AddressFigures, RoleInterval
+from chaoskit.model.figures import AddressFigures, RoleInterval
 from chaoskit.reporting.charts.lanes import (
     Block,
     Columns,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
-from chaoskit.model.result import BehaviourFigures, Figure, TrialResult
+from chaoskit.model.figures import BehaviourFigures, Figure
+from chaoskit.model.result import TrialResult
 from chaoskit.reporting.charts.storm import most_a_second, sparks, storms
 from chaoskit.reporting.narrative import figure_text
 from chaoskit.reporting.text import code, count, markdown, number, seconds, table

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
-from chaoskit.model.result import ClientFigures, Figure, TrialResult
+from chaoskit.model.figures import ClientFigures, Figure
+from chaoskit.model.result import TrialResult
 from chaoskit.reporting.narrative import figure_text
 from chaoskit.reporting.text import code, count, markdown, seconds, table
 from chaoskit.reporting.view import ClientSeries, View

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
-from chaoskit.model.result import DivergentWrite, LedgerFigures, RejoinedNode
+from chaoskit.model.figures import DivergentWrite, LedgerFigures, RejoinedNode
 from chaoskit.reporting.narrative import figure_text, words
 from chaoskit.reporting.text import code, count, instant, markdown, seconds, table
 from chaoskit.reporting.view import View

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from markupsafe import Markup
 
-from chaoskit.model.result import Figure
+from chaoskit.model.figures import Figure
 from chaoskit.reporting.text import code, elapsed_s, flattened, markdown, seconds, table, wall_clock
 from chaoskit.reporting.view import View
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
-from chaoskit.model.result import AddressFigures, FlappingFigures, TrialResult
+from chaoskit.model.figures import AddressFigures, FlappingFigures
+from chaoskit.model.result import TrialResult
 from chaoskit.reporting.narrative import Words, words
 from chaoskit.reporting.text import count, markdown, seconds, table
 from chaoskit.reporting.view import View

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
-from chaoskit.model.result import StaleReadFigures
+from chaoskit.model.figures import StaleReadFigures
 from chaoskit.reporting.narrative import words
 from chaoskit.reporting.text import count, instant, markdown, span, table
 from chaoskit.reporting.view import View

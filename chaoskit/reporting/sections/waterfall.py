@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from chaoskit.model.result import Phase
+from chaoskit.model.figures import Phase
 from chaoskit.reporting.charts.lanes import pct
 from chaoskit.reporting.narrative import Words, figure_text, words
 from chaoskit.reporting.scale import Linear
