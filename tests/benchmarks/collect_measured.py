@@ -12,7 +12,8 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-from chaoskit.model.result import Figure, Result, TrialResult
+from chaoskit.model.figures import Figure
+from chaoskit.model.result import Result, TrialResult
 from chaoskit.surfaces.measured import FILE, MEASURED, MeasuredExperiment, MeasuredTrial, measured_experiments
 
 ROOT = Path(__file__).resolve().parents[2]

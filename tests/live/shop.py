@@ -94,6 +94,12 @@ class Running:
         self.process.wait()
 
 
+def as_from_a_terminal() -> None:
+    """Whatever the tests were started by may have told its children to ignore signals (nohup, a background job)."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 @dataclass
 class Place:
     """A directory with its own state, reports and scratch space. Everything that a run leaves names it."""
@@ -144,6 +150,7 @@ class Place:
         number = len(self.started) + 1
         out, err = self.said / f"{number}.out", self.said / f"{number}.err"
         variables = {**self.variables(), **options.pop("variables", {})}
+        options.setdefault("preexec_fn", as_from_a_terminal)
         with out.open("wb") as to_out, err.open("wb") as to_err:
             process = subprocess.Popen(
                 self.argv(*words), stdin=subprocess.DEVNULL, stdout=to_out, stderr=to_err, cwd=self.root, env=variables, **options
@@ -176,7 +183,8 @@ class Place:
         return sorted(path for path in self.reports.glob("*") if path.is_dir()) if self.reports.is_dir() else []
 
     def run_directory(self) -> Path:
-        (only,) = self.runs()
+        """The only run; beside it may lie the logs of a lab that was built by itself."""
+        (only,) = [path for path in self.runs() if (path / "events.jsonl").exists()]
         return only
 
     def result(self) -> dict[str, Any]:
