@@ -161,6 +161,14 @@ def signalled(pid: int, start_ticks: int, number: int) -> bool:
     return True
 
 
+def is_dead(pid: int) -> bool:
+    """Whether the process (the holder's number) is a zombie, or no more."""
+    try:
+        return procfs.stat(_text(pid, "stat")).state in "ZX"
+    except (OSError, ValueError):
+        return True
+
+
 def process_state(node: Node, wanted: dict[str, Any]) -> str:
     found = find(node, wanted["pid"]) if node.init else None
     if found is None or found[1].start_ticks != wanted["start_ticks"] or found[1].state in "ZX":

@@ -19,6 +19,7 @@ from chaoskit.model import choosing
 
 _TOLD = 100
 """So many kills are told about as events; all are counted."""
+_DYING_S = 2.0
 
 
 class Killing(Department):
@@ -48,22 +49,33 @@ class Killing(Department):
     async def _work(self, node: Node, match: Json, number: int, every_s: float, delay_s: float, activity: Activity) -> None:
         since: dict[tuple[int, int], float] | None = None
         killed: set[tuple[int, int]] = set()
-        while True:
-            now = time.monotonic()
-            found = self._matching(node, match) if node.state == "up" else []
-            present = {(info["pid"], info["start_ticks"]): info for info in found}
-            # those that are there at the beginning are due at once
-            since = dict.fromkeys(present, now - delay_s) if since is None else {key: since.get(key, now) for key in present}
-            killed &= present.keys()
-            for key, info in present.items():
-                due = now - since[key] >= delay_s
-                if due and key not in killed and self._hit(node, info, number):
-                    killed.add(key)
-                    activity.acts += 1
-                    if activity.acts <= _TOLD:
-                        text = f"{node.name}: killed {info['name']}, process {info['pid']}: kill number {activity.acts}"
-                        self._say("note", text=text, author="backend")
-            await asyncio.sleep(every_s)
+        try:
+            while True:
+                now = time.monotonic()
+                found = self._matching(node, match) if node.state == "up" else []
+                present = {(info["pid"], info["start_ticks"]): info for info in found}
+                # those that are there at the beginning are due at once
+                since = dict.fromkeys(present, now - delay_s) if since is None else {key: since.get(key, now) for key in present}
+                killed &= present.keys()
+                for key, info in present.items():
+                    due = now - since[key] >= delay_s
+                    if due and key not in killed and self._hit(node, info, number):
+                        killed.add(key)
+                        activity.acts += 1
+                        if activity.acts <= _TOLD:
+                            text = f"{node.name}: killed {info['name']}, process {info['pid']}: kill number {activity.acts}"
+                            self._say("note", text=text, author="backend")
+                await asyncio.sleep(every_s)
+        finally:
+            await self._gone(node, match, killed)
+
+    async def _gone(self, node: Node, match: Json, killed: set[tuple[int, int]]) -> None:
+        """Wait for those that were hit last: what starts services again after this must not find them still running."""
+        deadline = time.monotonic() + _DYING_S
+        while node.state == "up" and time.monotonic() < deadline:
+            if not killed & {(info["pid"], info["start_ticks"]) for info in self._matching(node, match)}:
+                break
+            await asyncio.sleep(0.005)
 
     def _matching(self, node: Node, match: Json) -> list[Mapping[str, Any]]:
         in_file = census.first_integer(node, match["pid_file"]) if match["pid_file"] is not None else None

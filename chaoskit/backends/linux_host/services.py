@@ -184,6 +184,8 @@ class Supervisor(Department):
 
     async def _act_start(self, act: Json) -> Json:
         service = self.find(act["node"], act["service"])
+        # one that has just died is about to be noticed: it does not run
+        await _passed(lambda: not (service.pid and census.is_dead(service.pid)), _KILL_DEADLINE_S)
         self.start(service)
         return {"output": f"pid {census.inner_number(service.pid)}"}
 
