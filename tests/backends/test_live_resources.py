@@ -355,3 +355,15 @@ def test_what_cannot_be_limited_is_refused(up: Up, survey: Survey) -> None:
         lab.perform(SetQuota(node="n0", resource="memory", value=1))
     for resource in ("cpu", "memory"):
         assert lab.read(QuotaQuery(node="n0", resource=resource)).value == "unlimited"
+
+
+def test_a_service_that_was_killed_at_the_last_instant_runs_after_the_heal(up: Up) -> None:
+    lab = up(plans.plan(plans.node("n0", 0, services=(plans.web(),))))
+    for number in range(8):
+        fault = fault_of("process.crash_loop", process={"service": "web"}, every="20ms")
+        facts = fault.prepare(LiveScene(lab, lambda _: (), random.Random(number)), ("n0",), f"t{number}")
+        performed(lab, fault.inject(facts))
+        time.sleep(0.003 * number)
+        performed(lab, fault.heal(facts))
+        time.sleep(0.2)
+        assert lab.read(ServiceQuery(node="n0", service="web")).value == "running"

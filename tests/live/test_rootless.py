@@ -181,7 +181,7 @@ def test_faults_of_files_services_processes_and_loads(another_user: tuple[Path, 
         if {key: what.get(key) for key in ("before", "in_force", "gone", "again")}
         != {"before": False, "in_force": True, "gone": True, "again": True}
     }
-    assert wrong == {}
+    assert wrong == {}, json.dumps(wrong, indent=1)
     assert list((home / "state" / "labs").iterdir()) == []
 
 
