@@ -20,16 +20,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
-from pydantic import ValidationError
-
 from chaoskit.agents.lines import CommandReader, ReportWriter, log_line
-from chaoskit.agents.realtime import tune_process
 from chaoskit.agents.spool import Spool
-from chaoskit.agents.timers import accurate_event_loop
 from chaoskit.model.errors import RecordingFailed
 from chaoskit.model.record import Record
 from chaoskit.ports.watcher import AddressAnnounced, AddressBeat, AddressWatchConfig, OwnersChanged, WatchedAddress
 from chaoskit.watchers.namespaces import NodeNetworks, NodeOff
+from chaoskit.watchers.process import run_watcher
 from chaoskit.watchers.wire import (
     ADVERT,
     ANNOUNCEMENTS,
@@ -54,7 +51,6 @@ _SILENT_NS = 5_000_000_000
 """Who has not advertised for so long begins anew."""
 _BEAT_NS = 1_000_000_000
 _FLUSH_WITHIN_S = 10.0
-_REPORT_WITHIN_S = 1.0
 
 
 @dataclass(slots=True)
@@ -285,29 +281,7 @@ class AddressWatcher:
 
 def main(argv: list[str]) -> int:
     """Run the watcher that a configuration file describes; the exit code."""
-    if len(argv) != 1:
-        log_line("usage: python -m chaoskit.watchers.address CONFIG.json")
-        return 2
-    reports = ReportWriter()
-    try:
-        config = AddressWatchConfig.model_validate_json(Path(argv[0]).read_bytes())
-        watcher = AddressWatcher(config, reports)
-        for refused in tune_process(real_time=False):
-            log_line(f"not permitted, timing may be less accurate: {refused}")
-        with asyncio.Runner(loop_factory=accurate_event_loop) as runner:
-            return runner.run(watcher.watch())
-    except (ValidationError, OSError) as error:
-        return _failed(reports, f"{argv[0]}: {error}", 2)
-    except RecordingFailed as error:
-        return _failed(reports, str(error), 3)
-    finally:
-        reports.close(_REPORT_WITHIN_S)
-
-
-def _failed(reports: ReportWriter, why: str, code: int) -> int:
-    log_line(why)
-    reports.put(AddressBeat(t_ns=time.monotonic_ns(), owners={}, failure=why).model_dump_json())
-    return code
+    return run_watcher(argv, "chaoskit.watchers.address", AddressWatchConfig, AddressWatcher, AddressBeat, owners={})
 
 
 if __name__ == "__main__":

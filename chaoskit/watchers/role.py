@@ -14,24 +14,20 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
 
-from pydantic import ValidationError
-
 from chaoskit.agents.lines import CommandReader, ReportWriter, log_line
-from chaoskit.agents.realtime import tune_process
 from chaoskit.agents.spool import Spool
-from chaoskit.agents.timers import accurate_event_loop
-from chaoskit.model.errors import InputError, RecordingFailed
+from chaoskit.model.errors import RecordingFailed
 from chaoskit.model.lab import Check
 from chaoskit.model.record import Record
 from chaoskit.ports.watcher import RoleBeat, RoleChanged, RoleWatchConfig
 from chaoskit.watchers.asking import Question, Said, question
 from chaoskit.watchers.namespaces import NodeNetworks
+from chaoskit.watchers.process import run_watcher
 
 MOST_EVERY_NS = 100_000_000
 """A role is asked for at least this often, whatever the lab file says; commands, which cost a process each, as it says."""
 _BEAT_NS = 1_000_000_000
 _FLUSH_WITHIN_S = 10.0
-_REPORT_WITHIN_S = 1.0
 
 
 class _Sight:
@@ -152,29 +148,7 @@ async def _end(tasks: Iterable[asyncio.Task[None]]) -> None:
 
 def main(argv: list[str]) -> int:
     """Run the watcher that a configuration file describes; the exit code."""
-    if len(argv) != 1:
-        log_line("usage: python -m chaoskit.watchers.role CONFIG.json")
-        return 2
-    reports = ReportWriter()
-    try:
-        config = RoleWatchConfig.model_validate_json(Path(argv[0]).read_bytes())
-        watcher = RoleWatcher(config, reports)
-        for refused in tune_process(real_time=False):
-            log_line(f"not permitted, timing may be less accurate: {refused}")
-        with asyncio.Runner(loop_factory=accurate_event_loop) as runner:
-            return runner.run(watcher.watch())
-    except (InputError, ValidationError, OSError) as error:
-        return _failed(reports, f"{argv[0]}: {error}", 2)
-    except RecordingFailed as error:
-        return _failed(reports, str(error), 3)
-    finally:
-        reports.close(_REPORT_WITHIN_S)
-
-
-def _failed(reports: ReportWriter, why: str, code: int) -> int:
-    log_line(why)
-    reports.put(RoleBeat(t_ns=time.monotonic_ns(), roles={}, failure=why).model_dump_json())
-    return code
+    return run_watcher(argv, "chaoskit.watchers.role", RoleWatchConfig, RoleWatcher, RoleBeat, roles={})
 
 
 if __name__ == "__main__":
