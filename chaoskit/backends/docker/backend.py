@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import socket
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -20,10 +15,9 @@ from chaoskit.backends.docker.leaving import FAMILY
 from chaoskit.backends.docker.survey import surveyed, why_not
 from chaoskit.backends.docker.wire import ContainerJson, ContainersJson
 from chaoskit.backends.linux_host import client, state
+from chaoskit.backends.linux_host.building import claimed, found_plan, leftover, start_holder, swept
 from chaoskit.backends.linux_host.drawing import drawn_lab, hosts_text
-from chaoskit.backends.linux_host.identity import own_environment, start_ticks
 from chaoskit.backends.linux_host.state import LabFiles
-from chaoskit.backends.linux_host.wire import Refused
 from chaoskit.model.capability import Survey
 from chaoskit.model.errors import LabUnavailable
 from chaoskit.model.lab import LabPlan, LabSpec, NodePlan
@@ -50,34 +44,9 @@ class DockerBackend:
         if why := why_not():
             raise LabUnavailable(why)
         found = engine.opened()
-        record = {
-            "lab_id": lab_id,
-            "run_id": run_id,
-            "owner": [os.getpid(), start_ticks(os.getpid())],
-            "detached": detached,
-            "logs": str(logs),
-            "engine": found.url,
-            "plan": plan.model_dump(mode="json"),
-        }
         try:
-            state.make_private(state.state_directory())
-            files.claim(**record, keeper=None)
-        except FileExistsError:
-            message = f"there is a lab {lab_id} already, or what is left of one"
-            raise LabUnavailable(f"{message}: end it with `chaoskit lab down {lab_id}`", str(files.directory)) from None
-        except OSError as error:
-            raise LabUnavailable(f"the lab's directory cannot be made: {error}") from error
-        try:
-            logs.mkdir(parents=True, exist_ok=True)
-            self._build(found, files, record, plan, progress)
-        except BaseException as error:
-            evidence = error.evidence if isinstance(error, (Refused, LabUnavailable)) else ""
-            holder_said = files.log_tail()
-            left = self.sweep(lab_id)
-            if not isinstance(error, (Refused, LabUnavailable, OSError)):
-                raise
-            parts = [evidence or holder_said, *(f"left behind: {what}" for what in left)]
-            raise LabUnavailable(f"lab {plan.name}: {error}", "\n".join(part for part in parts if part)) from error
+            with claimed(files, plan, run_id, logs, self.sweep, detached=detached, engine=found.url) as record:
+                self._build(found, files, record, plan, progress)
         finally:
             found.close()
         return DockerLab(files, plan, lab_id)
@@ -86,9 +55,7 @@ class DockerBackend:
         self, found: Engine, files: LabFiles, record: dict[str, Any], plan: LabPlan, progress: Callable[[str], None]
     ) -> None:
         environments = images.made_ready(found, plan, progress)
-        ours, keeper = _holder(files, detached=record["detached"])
-        files.write(**record, keeper=[keeper, start_ticks(keeper)])
-        with ours:
+        with start_holder(files, record, _HOLDER) as ours:
             containers = _created(found, files, record, plan)
             drawn = drawn_lab(plan, files.lab_id, record["run_id"], files.directory, Path(record["logs"]), _PATH)
             for node in drawn["nodes"]:
@@ -100,15 +67,7 @@ class DockerBackend:
 
     def attach(self, lab_id: str) -> DockerLab:
         files = LabFiles(lab_id, FAMILY)
-        record = files.read()
-        if not record:
-            known = ", ".join(state.labs_on_disk(FAMILY)) or "none"
-            raise LabUnavailable(f"there is no lab {lab_id!r} of containers here; labs: {known}", str(files.directory))
-        try:
-            client.request(files.directory, {"op": "status"})
-        except Refused as refusal:
-            raise LabUnavailable(str(refusal), refusal.evidence) from refusal
-        return DockerLab(files, LabPlan.model_validate(record["plan"]), lab_id)
+        return DockerLab(files, found_plan(files, "of containers"), lab_id)
 
     def leftovers(self) -> Sequence[Leftover]:
         containers: dict[str, list[dict[str, Any]]] = {}
@@ -120,16 +79,9 @@ class DockerBackend:
         return [self._leftover(lab_id, containers.get(lab_id, [])) for lab_id in sorted(known)]
 
     def _leftover(self, lab_id: str, containers: list[dict[str, Any]]) -> Leftover:
-        files = LabFiles(lab_id, FAMILY)
-        record = files.read()
-        what = [f"container {c['Names'][0].lstrip('/')}" for c in containers] + list(state.remnants(files))
-        if files.directory.exists():
-            what.append(f"files {files.directory}")
-        owner = record.get("owner")
-        on_its_own = record.get("detached") and record.get("keeper")
-        lives = state.alive(*owner) if owner and not on_its_own else bool(state.processes_of(lab_id, FAMILY))
-        run_id = record.get("run_id") or next((c["Labels"][engine.RUN] for c in containers), "")
-        return Leftover(backend=self.name, lab_id=lab_id, run_id=run_id, what=tuple(what), owner_alive=lives)
+        names = [f"container {c['Names'][0].lstrip('/')}" for c in containers]
+        run_id = next((c["Labels"][engine.RUN] for c in containers), "")
+        return leftover(self.name, LabFiles(lab_id, FAMILY), names, run_id)
 
     def sweep(self, lab_id: str) -> Sequence[str]:
         files = LabFiles(lab_id, FAMILY)
@@ -138,39 +90,7 @@ class DockerBackend:
         trouble += leaving.removed(lab_id, url)
         if trouble:
             return trouble  # the files tell a later sweep which engine it was
-        left = state.wait_until_gone(files)
-        if not left:
-            with suppress(OSError):
-                shutil.rmtree(files.directory, ignore_errors=True)
-        return left
-
-
-def _holder(files: LabFiles, *, detached: bool) -> tuple[socket.socket, int]:
-    """Start the holder: a connection to it, and its number."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-    owner = -1 if detached else os.pidfd_open(os.getpid())
-    words = [f"--lab={files.lab_id}", str(files.directory), str(owner), str(theirs.fileno())]
-    try:
-        with (files.directory / "holder.log").open("ab") as log:
-            holder = subprocess.Popen(
-                [sys.executable, "-m", _HOLDER, *words],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                pass_fds=[theirs.fileno(), *([owner] if owner >= 0 else [])],
-                cwd="/",
-                env=own_environment(),
-                start_new_session=True,
-            )
-    except BaseException:
-        ours.close()
-        raise
-    finally:
-        theirs.close()
-        if owner >= 0:
-            os.close(owner)
-    holder.returncode = 0  # it outlives this object on purpose; `down` and `sweep` collect it by its number
-    return ours, holder.pid
+        return swept(files)
 
 
 def _created(found: Engine, files: LabFiles, record: dict[str, Any], plan: LabPlan) -> dict[str, ContainerJson]:
