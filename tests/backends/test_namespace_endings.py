@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shlex
 import shutil
 import signal
 import subprocess
@@ -262,7 +263,10 @@ def test_labs_of_another_state_directory_are_not_ours(
 @pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
 def test_all_of_this_also_rootless(tmp_path: Path) -> None:
-    """The live tests once more, as an unprivileged user with an interpreter which that user can execute."""
+    """The live tests once more, as an unprivileged user with an interpreter which that user can execute.
+
+    Something is mounted beneath /var and over a file of /etc, as on a machine with a container engine and within a container.
+    """
     interpreter = _interpreter_for_others()
     place = Path("/var/tmp") / f"chaoskit-rootless-{os.getpid()}"
     packages, home = place / "packages", place / "home"
@@ -275,7 +279,10 @@ def test_all_of_this_also_rootless(tmp_path: Path) -> None:
         become = f"setpriv --reuid=1000 --regid=1000 --clear-groups -- env -i HOME={home} PATH=/usr/bin:/bin:/usr/sbin"
         python = f"PYTHONPATH={packages} PYTHONDONTWRITEBYTECODE=1 {interpreter} -m pytest -q -p no:cacheprovider"
         files = "tests/backends/test_namespace_lab.py tests/backends/test_namespace_endings.py"
-        command = [*f"{become} {python} --basetemp={home}/tmp {files} -m".split(), "lab and not slow"]
+        (place / "mounted").mkdir()
+        mounts = f"mount -t tmpfs none {place}/mounted && mount --bind /etc/hosts /etc/hosts"
+        become = f'unshare --mount -- sh -c "{mounts} && exec \\"$@\\"" sh {become}'
+        command = [*shlex.split(f"{become} {python} --basetemp={home}/tmp {files} -m"), "lab and not slow"]
         done = subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=110, check=False)
         print(done.stdout[-6000:], done.stderr[-2000:])
         assert done.returncode == 0

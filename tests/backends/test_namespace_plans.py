@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
+from pathlib import Path
 
 import pytest
 
 from chaoskit.backends.linux_host import acts, drawing, shaping
 from chaoskit.backends.linux_host.wire import Refused, unpacked
-from chaoskit.backends.namespace import rootfs
+from chaoskit.backends.namespace import rootfs, trees
 from chaoskit.linux import nft, procfs
 from chaoskit.model.facts import ReachQuery
 from chaoskit.model.steps import CutLinks, Exec, JoinLinks, Link, PowerOff
@@ -86,19 +87,38 @@ def test_missing_users_are_added_once_with_ids_of_their_own() -> None:
 def test_directories_a_node_sees(tmp_path_factory: pytest.TempPathFactory) -> None:
     place = tmp_path_factory.mktemp("programs")
     (place / "venv").mkdir()
-    trees = rootfs.host_trees("", [str(place / "venv"), str(place / "venv"), "/usr/lib", "/nonexistent"])
-    assert str(place / "venv") in trees
-    assert "/usr/lib" not in trees
-    assert "/nonexistent" not in trees
-    assert trees == sorted(trees)
+    seen = trees.host_trees("", [str(place / "venv"), str(place / "venv"), "/usr/lib", "/nonexistent"])
+    assert str(place / "venv") in seen
+    assert "/usr/lib" not in seen
+    assert "/nonexistent" not in seen
+    assert seen == sorted(seen)
 
 
 def test_a_file_system_mounted_below_a_system_directory_is_seen_too() -> None:
     info = "1 0 8:1 / /usr/share rw - ext4 /dev/sdb rw\n2 0 0:9 / /usr/bin rw - overlay x rw\n3 0 8:2 / /home rw - ext4 y rw\n"
-    trees = rootfs.host_trees(info, [])
-    assert "/usr/share" in trees
-    assert "/usr/bin" not in trees
-    assert "/home" not in trees
+    seen = trees.host_trees(info, [])
+    assert "/usr/share" in seen
+    assert "/usr/bin" not in seen
+    assert "/home" not in seen
+
+
+def test_without_root_a_tree_is_taken_apart_around_a_mount(tmp_path: Path) -> None:
+    """An overlay in a user namespace cannot lie over a directory that has a mount beneath it."""
+    for name in ("lib/engine/data", "lib/dpkg", "log"):
+        (tmp_path / name).mkdir(parents=True)
+    info = f"1 0 8:1 / {tmp_path}/lib/engine/data rw - tmpfs none rw\n"
+    whole = [str(tmp_path), "/usr"]
+    assert trees.around_mounts(whole, "", []) == (sorted(whole), [])
+    seen, hollow = trees.around_mounts(whole, info, [])
+    assert seen == sorted(["/usr", f"{tmp_path}/lib/dpkg", f"{tmp_path}/log"])
+    assert hollow == [str(tmp_path), f"{tmp_path}/lib", f"{tmp_path}/lib/engine"]
+
+
+def test_a_file_system_of_its_own_is_seen_beside_what_it_lies_in(tmp_path: Path) -> None:
+    (tmp_path / "share").mkdir()
+    info = f"1 0 8:1 / {tmp_path}/share rw - ext4 /dev/sdb rw\n"
+    seen, hollow = trees.around_mounts([str(tmp_path), f"{tmp_path}/share"], info, [])
+    assert (seen, hollow) == ([f"{tmp_path}/share"], [str(tmp_path)])
 
 
 def test_overlay_paths_are_escaped() -> None:

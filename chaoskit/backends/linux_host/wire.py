@@ -89,6 +89,8 @@ class Blueprint(LabJson):
     hosts: str
     """Text of /etc/hosts."""
     trees: list[TreeJson]
+    hollow: list[str]
+    """Directories above trees that cannot be laid over themselves: made anew in the node."""
     links: dict[str, str]
     """Top-level symbolic links of the host's root."""
     image: str

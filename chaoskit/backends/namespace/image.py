@@ -25,7 +25,7 @@ from chaoskit.backends.linux_host import syscalls
 from chaoskit.backends.linux_host.processes import forked
 from chaoskit.backends.linux_host.volumes import MKFS_FILE_SYSTEM, MKFS_PATH, attached_loops
 from chaoskit.backends.linux_host.wire import Blueprint, NodeJson, Refused, TreeJson
-from chaoskit.backends.namespace import rootfs
+from chaoskit.backends.namespace import rootfs, trees
 
 _SIZE_BYTES = 16 << 30
 """The file is sparse: it takes what the packages take."""
@@ -117,8 +117,10 @@ def _install(file: str, packages: Sequence[str]) -> int:
     with syscalls.loop_device(file, f"{place}/disks") as device:
         syscalls.mount(device, f"{place}/image", "ext4")
     written = os.open(f"{place}/image", os.O_RDONLY)  # its path is not seen from the new root
-    trees = rootfs.host_trees(Path("/proc/self/mountinfo").read_text(encoding="utf-8"), ())
-    lab = Blueprint(directory=place, trees=[{"path": t, "lower": [t]} for t in trees], links=rootfs.root_links())  # type: ignore[typeddict-item]
+    seen = trees.host_trees(Path("/proc/self/mountinfo").read_text(encoding="utf-8"), ())
+    lab = Blueprint(  # type: ignore[typeddict-item]
+        directory=place, trees=[{"path": t, "lower": [t]} for t in seen], hollow=[], links=trees.root_links()
+    )
     node = NodeJson(name="image", volumes=[], services=[])  # type: ignore[typeddict-item]
     _ImageRoot(lab, node, rootless=False).build()
     code = _apt(packages)

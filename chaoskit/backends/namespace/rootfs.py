@@ -7,61 +7,22 @@ ends with the lab. The host's files are never written.
 from __future__ import annotations
 
 import os
+import shutil
 import stat
-import sys
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from pathlib import Path
 
 from chaoskit.backends.linux_host import syscalls
-from chaoskit.backends.linux_host.wire import Blueprint, NodeJson, TreeJson
+from chaoskit.backends.linux_host.wire import Blueprint, NodeJson, Refused, TreeJson
+from chaoskit.backends.namespace.trees import entries
 from chaoskit.linux import procfs
 
-SYSTEM_DIRECTORIES = ("/usr", "/etc", "/var", "/opt", "/srv", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_DISK_KINDS = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "zfs", "bcachefs"})
-_FOREIGN = ("/docker/", "/containers/", "/kubelet/")
-"""Mounts below these belong to other tools' containers."""
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 _VAR_SKELETON = ("lib", "log", "cache", "spool", "opt", "local")
-
-
-def host_trees(mountinfo: str, programs: Iterable[str]) -> list[str]:
-    """The host directories that a node sees, parents before children: the system's, and those that hold `programs`.
-
-    `programs`: the interpreter's prefixes and the package itself. Separate file systems below a system directory are named
-    too, because an overlay does not see through mount points.
-    """
-    trees = [path for path in SYSTEM_DIRECTORIES if os.path.isdir(path) and not os.path.islink(path)]
-    named = {way(program) for program in programs for way in (os.path.realpath, os.path.abspath)}
-    for program in sorted(named):
-        if program != "/" and os.path.isdir(program) and not _covered(program, trees):
-            trees.append(program)
-    for mounted in procfs.mounts(mountinfo):
-        wanted = mounted.kind in _DISK_KINDS and mounted.point not in trees and _covered(mounted.point, trees)
-        if wanted and os.path.isdir(mounted.point) and not any(part in mounted.point for part in _FOREIGN):
-            trees.append(mounted.point)
-    return sorted(trees)
-
-
-def _covered(path: str, trees: Sequence[str]) -> bool:
-    return any(path == tree or path.startswith(f"{tree}/") for tree in trees)
-
-
-def interpreter_directories() -> list[str]:
-    """Where the running Python, its environment and chaoskit itself live."""
-    import chaoskit
-
-    package = str(Path(chaoskit.__file__).resolve().parent)
-    installed = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
-    named = [os.path.abspath(path) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
-    interpreter = os.path.dirname(os.path.realpath(sys.executable))
-    return [sys.prefix, sys.base_prefix, interpreter, package, *installed, *named]
-
-
-def root_links() -> dict[str, str]:
-    """The host's top-level symbolic links, such as /bin -> usr/bin."""
-    return {entry.path: os.readlink(entry.path) for entry in os.scandir("/") if entry.is_symlink()}
+_COPIED_BYTES = 64 * 1024 * 1024
+"""The most that may be copied into a node that cannot be laid over: what lies directly in /etc or /var is far less."""
 
 
 def escaped(path: str) -> str:
@@ -85,6 +46,7 @@ class Root:
             if not os.path.lexists(self.path + link):
                 os.symlink(target, self.path + link)
         self._own_mounts()  # first: an interpreter may live under /tmp or /root
+        self._hollow_directories()
         for number, tree in enumerate(self.lab["trees"]):
             self._overlay(number, tree)
         for volume in self.node["volumes"]:
@@ -98,6 +60,27 @@ class Root:
         syscalls.pivot_root(".", ".")
         syscalls.unmount(".", detach=True)
         os.chdir("/")
+
+    def _hollow_directories(self) -> None:
+        """Directories that no overlay can be laid over: made anew, once, with the links and files that lie in them."""
+        if not self.first_boot:
+            return
+        copied_bytes = 0
+        for path in self.lab["hollow"]:
+            target = self.path + path
+            os.makedirs(target, exist_ok=True)
+            os.chmod(target, stat.S_IMODE(os.stat(path).st_mode) | 0o055)
+            for entry in entries(path):
+                if entry.is_symlink():
+                    os.symlink(os.readlink(entry.path), f"{target}/{entry.name}")
+                elif entry.is_file() and os.access(entry.path, os.R_OK):
+                    copied_bytes += entry.stat().st_size
+                    if copied_bytes > _COPIED_BYTES:
+                        raise Refused(f"{path}: its files are too large to copy, and something is mounted beneath it")
+                    shutil.copyfile(entry.path, f"{target}/{entry.name}")
+                    os.chmod(f"{target}/{entry.name}", stat.S_IMODE(entry.stat().st_mode))
+            if path == "/etc":
+                self._configuration([path], target)
 
     def _overlay(self, number: int, tree: TreeJson) -> None:
         upper, work = self._upper(number, tree)
@@ -120,14 +103,12 @@ class Root:
     def _prepare(self, tree: TreeJson, upper: str) -> None:
         """Before the overlay is mounted: a rootless node cannot copy up what belongs to users it does not have."""
         if tree["path"] == "/etc":
-            self._configuration(tree, upper)
+            self._configuration(tree["lower"], upper)
         if self.rootless:
             wanted = [f["path"] for s in self.node["services"] for f in s["files"]]
             parents = [os.path.dirname(path) for path in wanted] + [v["mount"] for v in self.node["volumes"]]
-            if tree["path"] == "/var":
-                parents += [f"/var/{name}" for name in _VAR_SKELETON]
-                self._skeleton(tree, "/var/tmp", upper, 0o1777)
-            for parent in parents:
+            self._skeleton(tree, "/var/tmp", upper, 0o1777)
+            for parent in [*parents, *(f"/var/{name}" for name in _VAR_SKELETON)]:
                 self._skeleton(tree, parent, upper, 0o755)
 
     def _skeleton(self, tree: TreeJson, path: str, upper: str, mode: int) -> None:
@@ -144,13 +125,14 @@ class Root:
                 os.mkdir(upper + inner)
                 os.chmod(upper + inner, mode)
 
-    def _configuration(self, tree: TreeJson, upper: str) -> None:
+    def _configuration(self, layers: Sequence[str], upper: str) -> None:
+        """The node's own files in /etc, into `upper`; `layers` hold those of the host."""
         name = self.node["name"]
         _write(f"{upper}/hosts", self.lab["hosts"])
         _write(f"{upper}/hostname", f"{name}\n")
         _write(f"{upper}/resolv.conf", "# this lab has no name server; names are in /etc/hosts\n")
         _write(f"{upper}/machine-id", sha256(f"{self.lab['lab_id']}/{name}".encode()).hexdigest()[:32] + "\n")
-        passwd, group = (_first_text(tree["lower"], file) for file in ("passwd", "group"))
+        passwd, group = (_first_text(layers, file) for file in ("passwd", "group"))
         users, groups = with_accounts(passwd, group, self.lab["users"])
         _write(f"{upper}/passwd", users)
         _write(f"{upper}/group", groups)
