@@ -14,14 +14,18 @@ def image() -> None:
 
 
 @image.command()
+@click.option("--force", is_flag=True, help="Make it anew, though the engine has it or could pull it.")
 @pass_installed
-def base(installed: Installed) -> None:
-    """Make debian:bookworm-slim with mmdebstrap, where the Docker engine neither has it nor can pull it."""
-    from chaoskit.backends.docker import engine, images  # late: the SDK is an extra, and slow to import
+def base(installed: Installed, force: bool) -> None:
+    """Have debian:bookworm-slim in the Docker engine, of which nodes and Dockerfiles are made.
+
+    Where the engine has it, nothing is done. Else it is pulled, and where no registry can be reached, made with mmdebstrap.
+    """
+    from chaoskit.backends.docker import base_image, engine  # late: the SDK is an extra, and slow to import
 
     found = engine.opened()
     try:
-        made = images.make_base(found, say)
+        origin = base_image.base_ready(found, say, anew=force)
     finally:
         found.close()
-    say(f"{images.BASE} {'is made' if made else 'is there'}", "good")
+    say(base_image.said_of(origin), "good")

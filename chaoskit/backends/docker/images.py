@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -15,8 +12,6 @@ from chaoskit.model.lab import LabPlan, NodePlan
 
 BASE = "debian:bookworm-slim"
 """The image of a node that names none, and the one that is made here where no registry can be reached."""
-_SUITE = "bookworm"
-_MAKING_S = 600
 
 
 def image_of(node: NodePlan) -> str:
@@ -35,7 +30,7 @@ def made_ready(engine: Engine, plan: LabPlan, progress: Callable[[str], None]) -
             if node.build is not None:
                 _build(engine, node.build, name, progress)
             elif not has(engine, name):
-                _pull(engine, name, progress)
+                pulled(engine, name, progress)
             with told(f"the image {name} cannot be read"):
                 told_env = engine.client.api.inspect_image(name)["Config"].get("Env") or []
             found[name] = dict(entry.partition("=")[::2] for entry in told_env)
@@ -54,7 +49,8 @@ def has(engine: Engine, name: str) -> bool:
     return True
 
 
-def _pull(engine: Engine, name: str, progress: Callable[[str], None]) -> None:
+def pulled(engine: Engine, name: str, progress: Callable[[str], None]) -> None:
+    """Have a registry's image in the engine. LabUnavailable in the engine's words."""
     progress(f"pulling {name}")
     advice = "; `chaoskit image base` makes it without a registry" if name == BASE else ""
     try:
@@ -81,29 +77,3 @@ def _build(engine: Engine, folder: str, name: str, progress: Callable[[str], Non
         if isinstance(cause, docker.errors.BuildError):
             raise LabUnavailable(str(error), "".join(said)[-4000:]) from error
         raise
-
-
-def make_base(engine: Engine, progress: Callable[[str], None]) -> bool:
-    """Make the base with mmdebstrap where the engine neither has it nor can pull it; whether it was made. LabUnavailable."""
-    if has(engine, BASE):
-        return False
-    try:
-        _pull(engine, BASE, progress)
-        return False
-    except LabUnavailable as error:
-        if shutil.which("mmdebstrap") is None:
-            raise LabUnavailable(f"{error}; it takes mmdebstrap: apt-get install mmdebstrap") from error
-    progress(f"making {BASE} with mmdebstrap")
-    with tempfile.TemporaryDirectory(prefix="chaoskit-base-") as scratch:
-        archive = Path(scratch, "base.tar")
-        command = ["mmdebstrap", "--variant=minbase", _SUITE, str(archive)]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_MAKING_S)
-        except subprocess.TimeoutExpired:
-            raise LabUnavailable(f"mmdebstrap did not end within {_MAKING_S} s") from None
-        if done.returncode != 0:
-            raise LabUnavailable(f"mmdebstrap: exit code {done.returncode}", done.stderr[-4000:])
-        repository, _, tag = BASE.partition(":")
-        with told(f"{BASE} could not be imported"):
-            engine.client.api.import_image_from_file(str(archive), repository=repository, tag=tag)
-    return True
