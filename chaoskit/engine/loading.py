@@ -26,7 +26,7 @@ from chaoskit.engine.predicting import detector_period_s, predicted_rto_s
 from chaoskit.engine.registry import Registry
 from chaoskit.engine.rendering import RenderedLab, render_lab
 from chaoskit.engine.secrets import secret_problems
-from chaoskit.engine.yaml_source import read_document
+from chaoskit.engine.yaml_source import parsed_document, read_document
 from chaoskit.model.errors import InputError, Problem
 from chaoskit.model.experiment import Experiment
 from chaoskit.model.plan import SourceFile
@@ -102,10 +102,13 @@ class _Problems:
             raise InputError(sorted(self.found, key=lambda p: (files.index(p.file), p.line or 0, p.column or 0)))
 
 
-def load(path: Path, overrides: Sequence[str] = (), registry: Registry | None = None) -> Loaded:
-    """The experiment in a file, with `name=value` overrides, and its lab. InputError with every problem of both."""
+def load(path: Path, overrides: Sequence[str] = (), registry: Registry | None = None, text: str | None = None) -> Loaded:
+    """The experiment in a file, with `name=value` overrides, and its lab. InputError with every problem of both.
+
+    `text`: the experiment itself, for one that stands in no file; `path` then names it, and relative paths start in its folder.
+    """
     installed = registry or Registry()
-    document = read_document(path)
+    document = read_document(path) if text is None else parsed_document(text, str(path))
     problems = _Problems()
     laid, wrong = lay_overrides(document, overrides)
     problems.add(wrong)

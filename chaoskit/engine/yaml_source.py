@@ -91,6 +91,7 @@ def _yaml_files_beside(path: Path) -> list[str]:
 def parsed_document(text: str, name: str) -> Document:
     """Like `read_document`, for text at hand."""
     document = any_document(text, name)
+    document.sha256 = hashlib.sha256(text.encode()).hexdigest()
     if document.data is None:
         raise InputError([document.problem((), "the file is empty, where a mapping (key: value) was expected")])
     if not isinstance(document.data, dict):

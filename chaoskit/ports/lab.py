@@ -12,6 +12,7 @@ from chaoskit.model.history import Event
 from chaoskit.model.lab import LabPlan, LabSpec
 from chaoskit.model.record import Record
 from chaoskit.model.steps import Performed, Step
+from chaoskit.ports.clock import Clock
 
 
 class Agent(Protocol):
@@ -109,6 +110,13 @@ class Backend(Protocol):
 
     def sweep(self, lab_id: str) -> Sequence[str]:
         """Remove everything of that lab; what could not be removed comes back, with the reason."""
+
+
+@runtime_checkable
+class KeepsTime(Protocol):
+    """A backend whose labs live in a time of their own, as simulated ones do: runs on it go by that clock."""
+
+    clock: Clock
 
 
 Addresses = Mapping[str, str]

@@ -9,19 +9,11 @@ from typing import Any
 import click
 
 from chaoskit.engine.clock import SystemClock
-from chaoskit.engine.judging import judge_run
-from chaoskit.engine.loading import load
-from chaoskit.engine.measuring import measure_run
 from chaoskit.engine.recovering import Recovered, dead_runs, recover_run, sweep_leftovers
-from chaoskit.engine.run_directory import RunDirectory, new_run_id
-from chaoskit.engine.running import incompleteness, run_plan
-from chaoskit.engine.secrets import secret_values
-from chaoskit.engine.undo import journal_lines, undo_summary
-from chaoskit.model.errors import ChaoskitError, HealFailed, InputError, Interrupted, Problem
+from chaoskit.model.errors import ChaoskitError, HealFailed, InputError, Problem
 from chaoskit.model.result import Result
 from chaoskit.model.units import Fraction
-from chaoskit.ports.lab import Backend
-from chaoskit.reporting.render import render
+from chaoskit.surfaces.conducting import Request, conducted, judged, report_of
 from chaoskit.surfaces.installed import Installed, pass_installed
 from chaoskit.surfaces.over_trials import say_over_trials
 from chaoskit.surfaces.reading import (
@@ -33,12 +25,10 @@ from chaoskit.surfaces.reading import (
     MAX_TARGETS,
     SEED,
     SET,
-    planned,
 )
 from chaoskit.surfaces.showing import LiveProgress, PlainProgress, QuietProgress
-from chaoskit.surfaces.terminal import printable, say, say_json, say_table
+from chaoskit.surfaces.terminal import say, say_json, say_table
 
-VERDICT_CODES = {"passed": 0, "failed": 1, "unknown": 3}
 VERDICT_STYLES = {"passed": "good", "failed": "bad", "unknown": "warn"}
 REPORTS = click.option(
     "--reports", type=click.Path(path_type=Path, file_okay=False), default=Path("reports"), envvar="CHAOSKIT_REPORTS",
@@ -89,61 +79,29 @@ def run(
 
     Exit 0: every objective met; 1: one was missed; 3: the verdict is unknown; 4: a heal failed; 130: interrupted, after healing.
     """
-    given = {"repeat": repeat, "failures-per-year": failures_per_year, "availability-target": availability_target}
-    changes = (*overrides, *(f"{key}={value}" for key, value in given.items() if value is not None))
-    loaded = load(experiment, changes, installed.registry)
-    plan = planned(loaded, backend, seed, installed, max_targets)
-    _check_on(on_lab, installed.backend(backend))
-    clock = SystemClock()
-    run_id = new_run_id(plan.experiment.title, clock.wall_ns())
-    directory = RunDirectory.create((out or reports / run_id).absolute())
+    request = Request(
+        experiment=experiment,
+        overrides=overrides,
+        repeat=repeat,
+        failures_per_year=failures_per_year,
+        availability_target=availability_target,
+        backend=backend,
+        seed=seed,
+        max_targets=max_targets,
+        out=out,
+        reports=reports,
+        keep_lab=keep_lab,
+        on_lab=on_lab,
+    )
     progress = QuietProgress() if quiet or as_json else LiveProgress() if _stderr_is_terminal() else PlainProgress()
-    try:
-        with progress:
-            for note in plan.notes:
-                progress.message(f"note: {note}")
-            ended_by, kept = run_plan(
-                plan,
-                installed.backend(backend),
-                directory,
-                run_id,
-                clock,
-                progress,
-                lambda name: installed.registry.load("faults", name),
-                keep_lab=keep_lab,
-                on_lab=on_lab,
-                secrets=secret_values(loaded.experiment, loaded.folder),
-            )
-        result, reports_written = _judged_after(directory.path, ended_by)
-    finally:
-        directory.release()
+    ended = conducted(request, installed, progress)
     if as_json:
-        say_json(result.model_dump_json(by_alias=True, indent=2))
+        say_json(ended.result.model_dump_json(by_alias=True, indent=2))
     else:
-        _say_verdict(result, ended_by, reports_written)
-        if kept is not None:
-            say(f"The lab stays up: chaoskit lab status {kept} · chaoskit lab down {kept}")
-    return _code(result, ended_by)
-
-
-def _check_on(lab_id: str | None, backend: Backend) -> None:
-    """InputError where `--on` names no lab."""
-    if lab_id is None:
-        return
-    known = tuple(left.lab_id for left in backend.leftovers() if left.owner_alive)
-    if lab_id not in known:
-        raise InputError([Problem(message="there is no such lab", path="--on", value=lab_id, allowed=known)])
-
-
-def _judged_after(directory: Path, ended_by: ChaoskitError | None) -> tuple[Result, tuple[Path, ...]]:
-    """Judge a run that has just ended. Where that cannot be done, what ended the run is said first, and decides the exit code."""
-    try:
-        return judged(directory, None if ended_by is None else incompleteness(ended_by))
-    except ChaoskitError as error:
-        if ended_by is None:
-            raise
-        click.echo(printable(f"no report could be made: {error}"), err=True)
-        raise ended_by from error
+        _say_verdict(ended.result, ended.ended_by, ended.written)
+        if ended.kept_lab is not None:
+            say(f"The lab stays up: chaoskit lab status {ended.kept_lab} · chaoskit lab down {ended.kept_lab}")
+    return ended.exit_code
 
 
 def _stated(failures_per_year: float | None, availability_target: str | None) -> dict[str, Any]:
@@ -157,25 +115,7 @@ def _stated(failures_per_year: float | None, availability_target: str | None) ->
     return stated
 
 
-def judged(
-    directory: Path, incomplete: str | None = None, stated: dict[str, Any] | None = None
-) -> tuple[Result, tuple[Path, ...]]:
-    """Measure, judge and render a run directory; the result and the files written. `stated`: instead of the experiment's own."""
-    measure_run(directory)
-    undo = undo_summary(journal_lines(directory / "undo.jsonl"))
-    result = judge_run(directory, undo, incomplete, stated)
-    return result, render(directory)
-
-
-def _code(result: Result, ended_by: ChaoskitError | None) -> int:
-    if isinstance(ended_by, HealFailed) or result.undo.dirty:
-        return HealFailed.exit_code
-    if isinstance(ended_by, Interrupted):
-        return Interrupted.exit_code
-    return VERDICT_CODES[result.verdict]
-
-
-def _say_verdict(result: Result, ended_by: ChaoskitError | None, written: tuple[Path, ...]) -> None:
+def _say_verdict(result: Result, ended_by: str, written: tuple[Path, ...]) -> None:
     say()
     say(f"{result.verdict.upper()}  {result.experiment.title}", VERDICT_STYLES[result.verdict])
     marks = {True: "met", False: "MISSED", None: "unknown"}
@@ -185,11 +125,11 @@ def _say_verdict(result: Result, ended_by: ChaoskitError | None, written: tuple[
     say_over_trials(result)
     for reason in dict.fromkeys((*result.reasons, *(r for o in result.objectives if o.met is None for r in o.reasons))):
         say(f"  because {reason}", "warn")
-    if ended_by is not None:
+    if ended_by:
         say(f"  {ended_by}", "bad")
     for left in result.undo.dirty:
         say(f"  STILL BROKEN: {left}; try `chaoskit recover`", "bad")
-    shown = next((path for path in written if path.suffix == ".html"), None)
+    shown = report_of(written)
     if shown is not None:
         say(f"  report: {_short(shown)}")
 
@@ -221,7 +161,7 @@ def report(
     if as_json:
         say_json(result.model_dump_json(by_alias=True, indent=2))
     else:
-        _say_verdict(result, None, written)
+        _say_verdict(result, "", written)
     return 0
 
 

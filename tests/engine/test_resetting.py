@@ -10,7 +10,7 @@ import pytest
 from chaoskit.engine.resetting import NotRestored, SharedLab, questions
 from chaoskit.engine.running import run_plan
 from chaoskit.model.facts import NodeStateQuery, ReachQuery, ServiceQuery
-from chaoskit.surfaces.running import judged
+from chaoskit.surfaces.conducting import judged
 from tests.engine.bench import REGISTRY, Bench
 from tests.simulated.plans import lab_plan, plan
 

@@ -16,6 +16,6 @@ def simulation(tmp_path: Path) -> Simulation:
 
 @pytest.fixture
 def command(simulation: Simulation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
-    monkeypatch.setattr("chaoskit.surfaces.running.SystemClock", lambda: simulation.clock)
+    monkeypatch.setattr("chaoskit.surfaces.running.SystemClock", lambda: simulation.clock)  # `recover` has no backend's clock
     monkeypatch.setenv("CHAOSKIT_REPORTS", str(tmp_path / "reports"))
     return CommandLine(tmp_path, simulation)

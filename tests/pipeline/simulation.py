@@ -19,8 +19,8 @@ from chaoskit.model.history import Event
 from chaoskit.model.result import Result
 from chaoskit.ports.progress import Snapshot
 from chaoskit.surfaces.cli import cli
+from chaoskit.surfaces.conducting import judged
 from chaoskit.surfaces.installed import Installed
-from chaoskit.surfaces.running import judged
 from tests.simulated.clock import FakeClock
 from tests.simulated.cluster import SimulatedCluster
 from tests.simulated.lab import SimulatedBackend

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from chaoskit.engine.measuring import read_measures
-from chaoskit.surfaces.running import judged
+from chaoskit.surfaces.conducting import judged
 from tests.pipeline.simulation import CommandLine, Simulation
 from tests.simulated.plans import ORDERS
 

@@ -141,7 +141,7 @@ def test_a_run_that_was_killed_while_it_was_judged_is_judged_by_recover(
     command: CommandLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as killed:
-        killed.setattr("chaoskit.surfaces.running._judged_after", lambda *_: os._exit(9))
+        killed.setattr("chaoskit.surfaces.conducting._judged_after", lambda *_: os._exit(9))
         child = os.fork()
         if child == 0:
             command("run", command.experiment())

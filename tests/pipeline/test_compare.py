@@ -29,10 +29,7 @@ def really_run(command: CommandLine, name: str, failovers_s: list[float]) -> Pat
 def one_run(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """plan.json and result.json of one run of one trial."""
     folder = tmp_path_factory.mktemp("one")
-    with pytest.MonkeyPatch.context() as patch:
-        simulation = Simulation(folder / "run")
-        patch.setattr("chaoskit.surfaces.running.SystemClock", lambda: simulation.clock)
-        made = really_run(CommandLine(folder, simulation), "one", [2.0])
+    made = really_run(CommandLine(folder, Simulation(folder / "run")), "one", [2.0])
     return {name: json.loads((made / name).read_bytes()) for name in ("plan.json", "result.json")}
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from chaoskit.model.errors import Aborted, Interrupted, LabGone, LabUnavailable
-from chaoskit.surfaces.running import judged
+from chaoskit.surfaces.conducting import judged
 from tests.pipeline.simulation import NeverAgain, Outcome, Simulation
 from tests.simulated.cluster import SimulatedCluster
 from tests.simulated.plans import ORDERS

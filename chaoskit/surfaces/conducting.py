@@ -1,0 +1,179 @@
+"""A run from its request to its report: what the command line, Python and pytest do alike.
+
+load -> plan -> run -> measure -> judge -> render, in this process and its main thread: signals are caught here, and heal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+import click
+
+from chaoskit.engine.clock import SystemClock
+from chaoskit.engine.judging import judge_run
+from chaoskit.engine.loading import Loaded, load
+from chaoskit.engine.measuring import measure_run
+from chaoskit.engine.run_directory import RunDirectory, new_run_id
+from chaoskit.engine.running import incompleteness, run_plan
+from chaoskit.engine.secrets import secret_values
+from chaoskit.engine.undo import journal_lines, undo_summary
+from chaoskit.model.errors import ChaoskitError, HealFailed, InputError, Interrupted, Problem
+from chaoskit.model.plan import Plan
+from chaoskit.model.record import Record
+from chaoskit.model.result import Result
+from chaoskit.ports.clock import Clock
+from chaoskit.ports.lab import Backend, KeepsTime
+from chaoskit.ports.progress import Progress
+from chaoskit.reporting.render import render
+from chaoskit.surfaces.installed import Installed
+from chaoskit.surfaces.reading import planned
+from chaoskit.surfaces.terminal import printable
+
+VERDICT_CODES = {"passed": 0, "failed": 1, "unknown": 3}
+
+
+class Request(Record):
+    """What somebody wants to be run, and how."""
+
+    experiment: Path
+    text: str | None = None
+    """The experiment itself, where it stands in no file; `experiment` then only names it, and its folder is where paths start."""
+    overrides: tuple[str, ...] = ()
+    repeat: int | None = None
+    failures_per_year: float | None = None
+    availability_target: str | None = None
+    backend: str | None = None
+    seed: int | None = None
+    max_targets: int | None = None
+    out: Path | None = None
+    reports: Path = Path("reports")
+    keep_lab: bool = False
+    on_lab: str | None = None
+
+    @property
+    def changes(self) -> tuple[str, ...]:
+        """All that is laid over the experiment, as `name=value`."""
+        given = {
+            "repeat": self.repeat,
+            "failures-per-year": self.failures_per_year,
+            "availability-target": self.availability_target,
+        }
+        return (*self.overrides, *(f"{key}={value}" for key, value in given.items() if value is not None))
+
+
+class Conducted(Record):
+    """A run that has ended, and was judged."""
+
+    result: Result
+    directory: Path
+    written: tuple[Path, ...]
+    kept_lab: str | None = None
+    heal_failed: bool = False
+    interrupted: bool = False
+    ended_by: str = ""
+    """What ended the run early, in words; empty where nothing did."""
+
+    @property
+    def exit_code(self) -> int:
+        """As the command line has it: a failed heal outranks all, then an interrupt, then the verdict."""
+        if self.heal_failed or self.result.undo.dirty:
+            return HealFailed.exit_code
+        return Interrupted.exit_code if self.interrupted else VERDICT_CODES[self.result.verdict]
+
+
+class Shown(Progress, AbstractContextManager[Any], Protocol):
+    """A progress that is shown while a block runs."""
+
+    def __enter__(self) -> Self: ...
+
+
+def loaded_and_planned(request: Request, installed: Installed) -> tuple[Loaded, Plan]:
+    """Everything that is decided before anything starts. InputError, CapabilityMissing."""
+    loaded = load(request.experiment, request.changes, installed.registry, request.text)
+    return loaded, planned(loaded, request.backend, request.seed, installed, request.max_targets)
+
+
+def conducted(request: Request, installed: Installed, progress: Shown) -> Conducted:
+    """Carry a run out and judge it. InputError and CapabilityMissing before anything is started.
+
+    Whatever ended a run early is healed, judged and told in what is returned; it is raised where no report could be made.
+    """
+    loaded, plan = loaded_and_planned(request, installed)
+    backend = installed.backend(request.backend)
+    _check_on(request.on_lab, backend)
+    clock = clock_of(backend)
+    run_id = new_run_id(plan.experiment.title, clock.wall_ns())
+    directory = RunDirectory.create((request.out or request.reports / run_id).absolute())
+    try:
+        if request.text is not None:
+            directory.write_text("experiment.yaml", request.text)
+        with progress:
+            for note in plan.notes:
+                progress.message(f"note: {note}")
+            ended_by, kept = run_plan(
+                plan,
+                backend,
+                directory,
+                run_id,
+                clock,
+                progress,
+                lambda name: installed.registry.load("faults", name),
+                keep_lab=request.keep_lab,
+                on_lab=request.on_lab,
+                secrets=secret_values(loaded.experiment, loaded.folder),
+            )
+        result, written = _judged_after(directory.path, ended_by)
+    finally:
+        directory.release()
+    return Conducted(
+        result=result,
+        directory=directory.path,
+        written=written,
+        kept_lab=kept,
+        heal_failed=isinstance(ended_by, HealFailed),
+        interrupted=isinstance(ended_by, Interrupted),
+        ended_by="" if ended_by is None else str(ended_by),
+    )
+
+
+def clock_of(backend: Backend) -> Clock:
+    """The clock that a backend's labs live by: this machine's, unless it keeps its own."""
+    return backend.clock if isinstance(backend, KeepsTime) else SystemClock()
+
+
+def _check_on(lab_id: str | None, backend: Backend) -> None:
+    """InputError where `--on` names no lab."""
+    if lab_id is None:
+        return
+    known = tuple(left.lab_id for left in backend.leftovers() if left.owner_alive)
+    if lab_id not in known:
+        raise InputError([Problem(message="there is no such lab", path="--on", value=lab_id, allowed=known)])
+
+
+def _judged_after(directory: Path, ended_by: ChaoskitError | None) -> tuple[Result, tuple[Path, ...]]:
+    """Judge a run that has just ended. Where that cannot be done, what ended the run is said first, and decides the exit code."""
+    try:
+        return judged(directory, None if ended_by is None else incompleteness(ended_by))
+    except ChaoskitError as error:
+        if ended_by is None:
+            raise
+        click.echo(printable(f"no report could be made: {error}"), err=True)
+        raise ended_by from error
+
+
+def judged(
+    directory: Path, incomplete: str | None = None, stated: dict[str, Any] | None = None
+) -> tuple[Result, tuple[Path, ...]]:
+    """Measure, judge and render a run directory; the result and the files written. `stated`: instead of the experiment's own."""
+    measure_run(directory)
+    undo = undo_summary(journal_lines(directory / "undo.jsonl"))
+    result = judge_run(directory, undo, incomplete, stated)
+    return result, render(directory)
+
+
+def report_of(written: Sequence[Path]) -> Path | None:
+    """The page for people among the files that were written."""
+    return next((path for path in written if path.suffix == ".html"), None)
