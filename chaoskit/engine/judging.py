@@ -19,6 +19,7 @@ from chaoskit.engine.statistics import pooled_losses, summary
 from chaoskit.engine.store import read_events, read_plan
 from chaoskit.model.errors import InputError, Problem
 from chaoskit.model.figures import Figure
+from chaoskit.model.game_day import NOTE_KIND, with_recorded
 from chaoskit.model.history import Event
 from chaoskit.model.over_trials import Summary, YearlyDowntime
 from chaoskit.model.plan import Plan
@@ -111,7 +112,9 @@ def result(
     verdict, reasons = run_verdict(
         trials, len(plan.trials), ended_early, undo, together=together, alone=bool(experiment.objectives), stopped=stopped
     )
-    first, last = (events[0].wall, events[-1].wall) if events else ("", "")
+    # A note may be added long after the run: it neither begins nor ends it.
+    own = [e for e in events if e.kind != NOTE_KIND]
+    first, last = (own[0].wall, own[-1].wall) if own else ("", "")
     return Result(
         run_id=run_id,
         experiment=ExperimentRef(
@@ -141,6 +144,7 @@ def result(
         yearly=_yearly(plan, trials),
         predicted_rto_s=plan.predicted_rto_s,
         undo=undo,
+        game_day=with_recorded(experiment.game_day, events),
         incomplete=ended_early,
         stopped=stopped,
     )

@@ -10,6 +10,7 @@ from pydantic import AliasChoices, BeforeValidator, Field, model_validator
 
 from chaoskit.model.blast_radius import BlastRadius
 from chaoskit.model.condition import Condition, Probe
+from chaoskit.model.game_day import GameDay
 from chaoskit.model.lab import Identifier
 from chaoskit.model.names import Names
 from chaoskit.model.policy import NamedPolicy, RetryPolicy
@@ -334,3 +335,5 @@ class Experiment(Record):
     """`decided`: no more trials once the verdict is settled, whatever they would give. Left out: all of them."""
     seed: int | None = None
     """Decides every draw; chosen anew, and recorded, where left out."""
+    game_day: GameDay | None = Field(default=None, alias="game-day")
+    """Why people run it together, who they are, and what they take from it. It changes nothing that is done."""

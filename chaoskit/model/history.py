@@ -62,7 +62,7 @@ EVENT_KINDS = {
     "ledgers.read": "",
     "abort": "reason",
     "problem": "message (something that makes figures invalid)",
-    "note": "text, author",
+    "note": "text, author, about (note|decision|follow-up), owner, retest (of a follow-up)",
     "lab.down": "took_s",
     "run.decided": "reason, carried_out, planned: no more trials are needed",
     "trial.ended": "index",

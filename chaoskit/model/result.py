@@ -18,6 +18,7 @@ from chaoskit.model.figures import (
     RoleInterval,
     StaleReadFigures,
 )
+from chaoskit.model.game_day import GameDay
 from chaoskit.model.over_trials import PooledLosses, Summary, YearlyDowntime
 from chaoskit.model.record import Record
 
@@ -120,6 +121,8 @@ class Result(Record):
     """Where a failure rate was stated."""
     objectives: tuple[ObjectiveOutcome, ...] = ()
     predicted_rto_s: tuple[float, float] | None = None
+    game_day: GameDay | None = None
+    """What people brought and noted, where they did."""
     undo: UndoSummary = UndoSummary()
     incomplete: str | None = None
     """Why the run ended early, where it did."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from chaoskit.model.game_day import Remark
 from chaoskit.model.history import EVENT_KINDS, Event
+from chaoskit.model.units import Duration
 from chaoskit.reporting.text import one_line, scalar, seconds
 from chaoskit.reporting.view import FaultSpan, TimedEvent
 
@@ -52,6 +55,24 @@ def recorded_events(path: Path) -> tuple[tuple[Event, ...], tuple[str, ...]]:
     return tuple(events), (
         f"events.jsonl: {len(broken)} line(s) are no complete event and are left out: {places}.",
     ) if broken else ()
+
+
+def remark_events(remarks: Iterable[Remark], events: Sequence[Event]) -> tuple[Event, ...]:
+    """Notes that the experiment file holds, as events: those whose time is in a trial, so that they are on its time line."""
+    found = []
+    for remark in remarks:
+        zero = next((e for e in events if e.kind == "baseline.ended" and remark.trial in (None, e.trial)), None)
+        try:
+            after = Duration.parse(remark.at)
+            began = datetime.fromisoformat(zero.wall) if zero is not None else None
+        except ValueError:
+            continue  # an instant, or nobody said when: it stands in the section on the game day
+        if zero is None or began is None:
+            continue
+        wall = (began + timedelta(seconds=float(after))).isoformat()
+        data = {"text": remark.text, "author": remark.by}
+        found.append(Event(t_ns=zero.t_ns + after.ns, wall=wall, trial=zero.trial, kind="note", source="person", data=data))
+    return tuple(found)
 
 
 def zero_ns(events: Iterable[Event], trial: int) -> int | None:
@@ -99,6 +120,15 @@ def _announced(data: Mapping[str, Any]) -> str:
     return f"{_named(data, 'owner')} {verb} {_named(data, 'address')} by {_named(data, 'how')}{router}"
 
 
+_ABOUT = {"decision": "decided", "follow-up": "to do"}
+
+
+def _note(data: Mapping[str, Any]) -> str:
+    about = _ABOUT.get(str(data.get("about")), "")
+    who = str(data.get("author") or "")
+    return f"{who or 'Note'}{', ' * bool(about)}{about}: {_named(data, 'text')}"
+
+
 def _rest(data: Mapping[str, Any]) -> str:
     return ", ".join(f"{k} {scalar(v) if not isinstance(v, (dict, list)) else json.dumps(v)}" for k, v in data.items())
 
@@ -141,7 +171,7 @@ _SENTENCES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "ledgers.read": lambda d: "Ledgers were read back",
     "abort": lambda d: f"Aborted: {_named(d, 'reason')}",
     "problem": lambda d: f"Problem: {_named(d, 'message')}",
-    "note": lambda d: f"{d.get('author') or 'Note'}: {_named(d, 'text')}",
+    "note": _note,
     "lab.down": lambda d: f"Lab removed{_took(d)}",
     "run.decided": lambda d: f"Decided after {d.get('carried_out')} of {d.get('planned')} trials: {d.get('reason')}",
     "trial.ended": lambda d: f"Trial {_named(d, 'index')} ended",

@@ -13,10 +13,11 @@ from pydantic import ValidationError
 from chaoskit.model.errors import InputError, Problem
 from chaoskit.model.experiment import client_of
 from chaoskit.model.figures import FaultFigures, RoleInterval
+from chaoskit.model.game_day import GameDay, Remark
 from chaoskit.model.history import Event
 from chaoskit.model.result import Result, TrialResult
 from chaoskit.model.units import Duration
-from chaoskit.reporting.events import fault_spans, recorded_events, timed_events, zero_ns
+from chaoskit.reporting.events import fault_spans, recorded_events, remark_events, timed_events, zero_ns
 from chaoskit.reporting.logs import log_excerpts
 from chaoskit.reporting.samples import NOTHING, ClientMeta, Recorded, client_series, recorded_samples, role_intervals
 from chaoskit.reporting.view import ClientSeries, FaultSpan, Templates, TimedEvent, TrialView, View
@@ -68,6 +69,15 @@ def _plan_seconds(value: Any) -> float | None:
         return float(Duration.parse(value))
     except ValueError:
         return None
+
+
+def _written_notes(plan: Mapping[str, Any]) -> tuple[Remark, ...]:
+    """Notes of the experiment file; none where the plan is of another shape (a plan that cannot be read is said elsewhere)."""
+    experiment = plan.get("experiment")
+    try:
+        return GameDay.model_validate((experiment or {}).get("game-day") or {}).notes if isinstance(experiment, dict) else ()
+    except ValidationError:
+        return ()
 
 
 def _metas(plan: Mapping[str, Any], events: Sequence[Event], trial: int) -> dict[str, ClientMeta]:
@@ -190,6 +200,7 @@ def recorded_view(run_dir: Path, template: Templates) -> View:
     result = recorded_result(run_dir)
     plan, plan_notes = _plan(run_dir / "plan.json")
     events, event_notes = recorded_events(run_dir / "events.jsonl")
+    events = tuple(sorted((*events, *remark_events(_written_notes(plan), events)), key=lambda event: event.t_ns))
     recorded, sample_notes = _samples(run_dir / "samples.sqlite")
     measured = {t.index: t for t in result.trials}
     indexes = sorted({*measured, *recorded.trials(), *(e.trial for e in events if e.trial is not None)})

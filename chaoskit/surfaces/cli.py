@@ -16,6 +16,7 @@ from chaoskit.surfaces.images import image
 from chaoskit.surfaces.installed import Installed
 from chaoskit.surfaces.labs import lab
 from chaoskit.surfaces.measuring import measure
+from chaoskit.surfaces.noting import note
 from chaoskit.surfaces.reading import plan, validate
 from chaoskit.surfaces.running import recover, report, run
 from chaoskit.surfaces.schema import schema
@@ -26,6 +27,7 @@ COMMANDS: tuple[click.Command, ...] = (
     validate,
     plan,
     lab,
+    note,
     measure,
     report,
     compare_runs,

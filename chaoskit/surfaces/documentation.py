@@ -9,6 +9,7 @@ import itertools
 import textwrap
 import types
 from collections.abc import Mapping
+from datetime import date
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
@@ -21,7 +22,7 @@ from chaoskit.model.record import OpenRecord, Record
 from chaoskit.model.units import Bound, Drift, Duration, Fraction, Offset, Rate, Size
 
 _WORDS: Mapping[Any, str] = {
-    str: "text", int: "whole number", float: "number", bool: "true or false", Any: "any value",
+    date: "day, such as 2026-03-31", str: "text", int: "whole number", float: "number", bool: "true or false", Any: "any value",
     Duration: "duration, such as 500ms", Size: "size, such as 512MiB", Rate: "rate, such as 100/s",
     Fraction: "percentage, such as 99.9%", Bound: "limit, such as <= 30s",
     Offset: "step of time, such as +1h", Drift: "rate of a clock, such as +500ppm", HostFile: "path of a file",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
+import multiprocessing
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -52,3 +55,32 @@ def test_the_reserve_is_there_once(tmp_path: Path) -> None:
     assert use_reserve(tmp_path)
     assert not use_reserve(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def _append_many(path: str, writer: int) -> None:
+    for number in range(300):
+        append_line(Path(path), f"{writer} {number} {'x' * (number * 37 % 9000)}".encode())
+
+
+def test_several_processes_append_at_once_and_no_line_is_lost_or_torn(tmp_path: Path) -> None:
+    file = tmp_path / "lines"
+    writers = [multiprocessing.get_context("spawn").Process(target=_append_many, args=(str(file), n)) for n in range(4)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(60)
+        assert writer.exitcode == 0
+    lines = [line.split(" ") for line in file.read_text().splitlines()]
+    assert sorted((int(w), int(n)) for w, n, _ in lines) == [(w, n) for w in range(4) for n in range(300)]
+    assert all(len(text) == int(n) * 37 % 9000 for _, n, text in lines)
+
+
+def test_a_writer_that_was_stopped_in_the_middle_keeps_nobody_waiting(tmp_path: Path) -> None:
+    file = tmp_path / "lines"
+    append_line(file, b"one")
+    with file.open() as stopped:
+        fcntl.flock(stopped, fcntl.LOCK_EX)
+        began = time.monotonic()
+        append_line(file, b"two")
+        assert time.monotonic() - began < 2
+    assert file.read_bytes() == b"one\ntwo\n"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from chaoskit.model.figures import (
     RejoinedNode,
     RoleInterval,
 )
+from chaoskit.model.game_day import FollowUp, GameDay, Participant, Remark
 from chaoskit.model.history import SAMPLES_DDL
 from chaoskit.model.over_trials import Summary
 from chaoskit.model.result import ExperimentRef, LabRef, ObjectiveOutcome, Result, TrialResult, UndoSummary
@@ -61,6 +63,16 @@ class Shape:
     )
     verdict: str = "passed"
     seed: int = 7
+    game_day: GameDay | None = None
+
+
+DAY = GameDay(
+    purpose="Does the pager go off before customers call?",
+    participants=(Participant(name="Ada", role="on call"), Participant(name="Grace")),
+    notes=(Remark(text="the dashboard is still green", by="Grace", at="2026-11-22T09:30:42.500000+00:00", trial=1),),
+    decisions=(Remark(text="we stop after two minutes", by="Ada"), Remark(text="we keep ttl", at="12s")),
+    follow_ups=(FollowUp(action="shorten ttl", owner="Ada", retest=date(2026, 12, 10)), FollowUp(action="a bigger disk")),
+)
 
 
 def wall(at_s: float) -> str:
@@ -455,6 +467,7 @@ def result_of(shape: Shape) -> Result:
         trials=trials,
         summary=summary,
         predicted_rto_s=(18.0, 24.0),
+        game_day=shape.game_day,
         undo=UndoSummary(owed=shape.trials, paid=shape.trials - len(shape.dirty), dirty=shape.dirty),
         incomplete=shape.incomplete,
     )

@@ -16,7 +16,7 @@ from chaoskit.model.result import Result
 from chaoskit.reporting.findings import findings
 from chaoskit.reporting.render import render
 from tests.reporting.pages import Page, page
-from tests.reporting.recorded_runs import LOG, Shape, result_of, write_run
+from tests.reporting.recorded_runs import DAY, LOG, Shape, result_of, write_run
 
 PAYLOADS = {
     "markup": "</title></style></script></pre><script>alert(1)</script><img src=x onerror=alert(2)><!-- ",
@@ -25,7 +25,7 @@ PAYLOADS = {
     "markdown": "a|b\n\n# heading\n\n[x](javascript:alert(1)) ![i](http://evil.example/i.png) <b>bold</b> `code``` @everyone ***",
     "control": "\x00\x07\x1b[31mred\x1b[0m \u202eesrever ]]> & &amp; &#60;script&#62; \u2028\x85 end",
 }
-KEPT = {"schema", "verdict", "state", "started", "ended", "unit", "client_class", "class"}
+KEPT = {"schema", "verdict", "state", "started", "ended", "unit", "client_class", "class", "at", "re-test"}
 """Closed vocabularies and instants: what is written there was checked when the file was read."""
 
 
@@ -54,7 +54,7 @@ def poisoned(value: Any, payload: str, key: str = "") -> Any:
 
 
 def poisoned_run(directory: Path, payload: str) -> Path:
-    shape = Shape(trials=2, lost=3, dirty=("cut",), incomplete="stopped")
+    shape = Shape(trials=2, lost=3, dirty=("cut",), incomplete="stopped", game_day=DAY)
     result = Result.model_validate(poisoned(json.loads(result_of(shape).model_dump_json(by_alias=True)), payload))
     run = write_run(directory, shape, result)
     lines = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
@@ -64,6 +64,9 @@ def poisoned_run(directory: Path, payload: str) -> Path:
         event["wall"] += payload
     lines += [{**lines[-1], "kind": payload, "t_ns": lines[-1]["t_ns"] + n} for n in range(2)]
     lines.append({**lines[-1], "kind": "note", "data": {"text": payload, "author": payload}})
+    for about in ("decision", "follow-up", payload):
+        said = {"text": payload, "author": payload, "about": about, "owner": payload, "retest": payload}
+        lines.append({**lines[-1], "kind": "note", "data": said})
     lines.append({**lines[-1], "kind": "problem", "data": {"message": payload}})
     (run / "events.jsonl").write_text("".join(json.dumps(e) + "\n" for e in lines))
     with sqlite3.connect(run / "samples.sqlite") as db:
@@ -110,6 +113,7 @@ def test_the_payload_reached_the_page(hostile: Path, parsed: Page) -> None:
         "waterfall",
         "trials",
         "rules",
+        "game-day",
     ):
         assert marker[hostile.name] in parsed.by_id(section).text, section
 
