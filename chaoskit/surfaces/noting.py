@@ -13,8 +13,9 @@ from chaoskit.engine.noting import add_note, running_runs
 from chaoskit.engine.run_directory import RunDirectory
 from chaoskit.model.errors import InputError, Problem
 from chaoskit.model.history import Event
+from chaoskit.surfaces.conducting import judged
 from chaoskit.surfaces.reading import JSON
-from chaoskit.surfaces.running import REPORTS, existing_run, judged
+from chaoskit.surfaces.running import REPORTS, existing_run
 from chaoskit.surfaces.terminal import say, say_json
 
 
