@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from chaoskit.model.facts import Query, Reading
 from chaoskit.model.history import Event
 from chaoskit.model.lab import LabPlan
 from chaoskit.model.steps import Performed, Step
+from chaoskit.ports.client import ClientConfig
 
 
 class LocalAgent:
@@ -78,8 +79,10 @@ class LoopbackLab:
 
     lab_id = "loopback"
 
-    def __init__(self, plan: LabPlan) -> None:
+    def __init__(self, plan: LabPlan, ways: Mapping[str, str]) -> None:
+        """`ways`: node -> the loopback address by which the service is reached from there, where it is not the first."""
         self.plan = plan
+        self._ways = ways
 
     def perform(self, step: Step) -> Performed:
         """StepFailed: nothing is broken here but the scripted service, by itself."""
@@ -90,7 +93,13 @@ class LoopbackLab:
         raise StepFailed(f"the loopback lab answers no queries: {query!r}")
 
     def spawn(self, name: str, node: str | None, argv: Sequence[str], log: Path) -> LocalAgent:
-        """Start a process of this machine."""
+        """Start a process of this machine; a probe of a node that has a way of its own is told to take it."""
+        way = self._ways.get(node or "")
+        if way is not None:
+            file = Path(argv[-1])
+            config = ClientConfig.model_validate_json(file.read_bytes())
+            config = config.model_copy(update={"hosts": tuple((name, way) for name, _ in config.hosts)})
+            file.write_text(config.model_dump_json(), encoding="utf-8")
         return LocalAgent(name, argv, log)
 
     def inside(self) -> Path | None:

@@ -14,19 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from chaoskit.calibration.session import ACTION, BASELINE_S, HIT, SPARED, Recorded, Truth, clients_of
+from chaoskit.calibration.session import ACTION, BASELINE_S, Recorded, Truth, labels_of
 from chaoskit.engine.measuring import measured_trial
-from chaoskit.model.figures import Figure
-from chaoskit.model.recorded import MISSING, ClientSamples, FaultRecord, TrialRecord
+from chaoskit.model.figures import ClientFigures, Figure
+from chaoskit.model.recorded import ClientSamples, FaultRecord, TrialRecord
 from chaoskit.model.result import TrialMeasures
 from chaoskit.ports.measure import Measure
 
-_NEIGHBOURS = 5
 _BEFORE_NEXT_NS = 50_000_000
 _BASELINE_ENDS_NS = 100_000_000
 """Before the outage: what was on its way when it began is no part of the clean baseline."""
-_AT_CONNECT = ("refuse", "drop", "flap")
-"""Kinds in which the connection decides what becomes of an attempt; in the others it is the request."""
 _NS = 1e9
 
 
@@ -38,7 +35,7 @@ class Score:
     index: int
     truth_s: float
     uncertainty_s: float
-    """The truth lies within truth_s -+ this."""
+    """The truth lies within truth_s -+ this: breaking and mending took so long."""
     spacing_s: float
     point_s: float | None
     low_s: float | None
@@ -84,14 +81,12 @@ def scores(recorded: Recorded, measures: Sequence[Measure]) -> tuple[Score, ...]
 def _score(session: TrialRecord, truth: Truth, before: Truth | None, after: Truth | None, measures: Sequence[Measure]) -> Score:
     trial = cut_out(session, truth, before, after)
     measured = measured_trial(trial, measures)
-    name = HIT if truth.kind == "half" else truth.kind
-    figure = measured.clients[name].rto
-    samples = trial.clients[name]
+    client = measured.clients[truth.kind]
+    figure = client.rto
+    samples = trial.clients[labels_of(truth.kind)[0]]
     began, ended = truth.phases[0][:2], truth.phases[-1][2:]
-    on_its_way = transit_ns(samples, began[0], ended[0], connecting=truth.kind in _AT_CONNECT)
     middle = (sum(ended) - sum(began)) / 2
-    low, high = ended[0] - on_its_way - began[1], ended[1] - began[0] + on_its_way
-    spared = _spared_is_clean(truth, measured)
+    low, high = ended[0] - began[1], ended[1] - began[0]
     return Score(
         kind=truth.kind,
         index=truth.index,
@@ -102,8 +97,8 @@ def _score(session: TrialRecord, truth: Truth, before: Truth | None, after: Trut
         low_s=figure.low,
         high_s=figure.high,
         text=figure.text,
-        covered=spared and _holds(figure, low / _NS, high / _NS),
-        strictly=spared and _holds(figure, middle / _NS, middle / _NS),
+        covered=_all_hold(client, low / _NS, high / _NS),
+        strictly=_all_hold(client, middle / _NS, middle / _NS),
         invalid=_invalid(figure, measured, (high - low) / 2, samples.spacing_ns),
     )
 
@@ -112,9 +107,19 @@ def _holds(figure: Figure, low_s: float, high_s: float) -> bool:
     return figure.low is not None and figure.low <= high_s and (figure.high is None or low_s <= figure.high)
 
 
-def _spared_is_clean(truth: Truth, measured: TrialMeasures) -> bool:
-    """Of two vantages only one was hit: the other must have met nothing."""
-    return truth.kind != "half" or not measured.clients[SPARED].outages
+def _all_hold(client: ClientFigures, low_s: float, high_s: float) -> bool:
+    """With two vantages of which one was hit: no majority was served meanwhile, never nobody, and half of the time was lost."""
+    seen = client.vantages
+    if seen is None:
+        return _holds(client.rto, low_s, high_s)
+    of_all = seen.all_down.rto
+    return (
+        all(_holds(level.rto, low_s, high_s) for level in (seen.any_down, seen.quorum_down))
+        and _holds(seen.lost_time, low_s / 2, high_s / 2)
+        and not seen.all_down.outages
+        and of_all.point is None
+        and not of_all.censored
+    )
 
 
 def _invalid(figure: Figure, measured: TrialMeasures, uncertainty_ns: float, spacing_ns: int) -> tuple[str, ...]:
@@ -142,7 +147,7 @@ def cut_out(session: TrialRecord, truth: Truth, before: Truth | None, after: Tru
         effective_ns=injected,
         verified=True,
     )
-    clients = {name: _between(session.clients[name], started, ended) for name in clients_of(truth.kind)}
+    clients = {label: _between(session.clients[label], started, ended) for label in labels_of(truth.kind)}
     return replace(
         session,
         started_ns=started,
@@ -160,25 +165,6 @@ def _between(samples: ClientSamples, from_ns: int, until_ns: int) -> ClientSampl
         name: getattr(samples, name)[first:last] for name in samples.__slots__ if isinstance(getattr(samples, name), np.ndarray)
     }
     return replace(samples, **columns)
-
-
-def transit_ns(samples: ClientSamples, began_ns: int, ended_ns: int, *, connecting: bool) -> int:
-    """How long an attempt may have been on its way before the service judged it: the longest of those answered at the edges.
-
-    Outages are spans of send instants, and the service knows only when something reached it. `connecting`: until it was
-    connected; else until its answer began.
-    """
-    reached = samples.t_connected if connecting else samples.t_first_byte
-    arrived = np.where(reached == MISSING, samples.t_end, reached)
-    ok = samples.ok & ~samples.tainted
-    before = np.flatnonzero(ok & (samples.t_send < began_ns))[-_NEIGHBOURS:]
-    after = np.flatnonzero(ok & (arrived >= ended_ns))[:_NEIGHBOURS]
-    # one that was sent before the service broke, and told at once that it had
-    at_once = np.isin(samples.outcome, ("refused", "reset")) & ~samples.tainted
-    caught = np.flatnonzero(at_once & (samples.t_send < began_ns) & (samples.t_end >= began_ns))
-    near = np.concatenate((before, after, caught))
-    last = np.where(samples.ok, arrived, samples.t_end)
-    return int((last[near] - samples.t_send[near]).max()) if len(near) else 0
 
 
 @dataclass(frozen=True)

@@ -32,26 +32,27 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _SO_ATTACH_FILTER = 26
 _SO_DETACH_FILTER = 27
 _LISTEN = "listen"
-HIT_PATH = b" /hit "
-"""`half` breaks requests for this path alone."""
+HIT_ADDRESS, SPARED_ADDRESS = "127.0.0.1", "127.0.0.2"
+"""Where the service is reached. Only `half` listens at the second as well, and never breaks what comes there."""
 
 Bracket = tuple[int, int]
 
 
 class Front:
-    """A listening socket and what becomes of its requests. `mode`: answer | reset | half | slow."""
+    """A listening socket and what becomes of its requests. `mode`: answer | reset | slow."""
 
-    def __init__(self, delay_s: float, port: int = 0) -> None:
+    def __init__(self, delay_s: float, port: int = 0, address: str = HIT_ADDRESS) -> None:
         self._loop = asyncio.get_running_loop()
         self._delay_s = delay_s
-        self._place = _bound(port)
+        self._address = address
+        self._place = _bound(port, address)
         self.port = int(self._place.getsockname()[1])
         self._listener = self._place
         self.mode = "answer"
 
     def prepare(self) -> None:
         """All of opening but for the last act."""
-        self._listener = _bound(self.port)
+        self._listener = _bound(self.port, self._address)
         self._listener.setblocking(False)
 
     def listen(self) -> None:
@@ -98,7 +99,7 @@ class Front:
         self._loop.remove_reader(connection)
         if not part:
             connection.close()
-        elif self.mode == "reset" or (self.mode == "half" and HIT_PATH in request):
+        elif self.mode == "reset":
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
             connection.close()
         elif self.mode == "slow":
@@ -107,11 +108,11 @@ class Front:
             _answer(connection)
 
 
-def _bound(port: int) -> socket.socket:
+def _bound(port: int, address: str) -> socket.socket:
     """A socket with an address. One that never listens keeps the port, or a client of it may be given it and meet itself."""
     made = socket.socket()
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    made.bind(("127.0.0.1", port))
+    made.bind((address, port))
     return made
 
 
@@ -156,16 +157,17 @@ class Stage:
     def __init__(self, kind: str, delay_s: float) -> None:
         self._kind = kind
         if kind == "crash":
-            self._place = _bound(0)
+            self._place = _bound(0, HIT_ADDRESS)
             self.port = int(self._place.getsockname()[1])
             self._serving, self._next = Serving(self.port), Serving(self.port)
             self._serving.listen()
             return
         self._front = Front(delay_s)
-        self._front.prepare()
-        self._front.listen()
-        self._front.serve()
         self.port = self._front.port
+        for front in (self._front, *((Front(delay_s, self.port, SPARED_ADDRESS),) if kind == "half" else ())):
+            front.prepare()
+            front.listen()
+            front.serve()
 
     def down(self) -> Bracket:
         """Break; when."""
@@ -177,7 +179,7 @@ class Stage:
             return bracket
         if self._kind == "drop":
             return _timed(self._front.drop)
-        return _timed(lambda: self._front.set_mode(self._kind))
+        return _timed(lambda: self._front.set_mode("reset" if self._kind == "half" else self._kind))
 
     def up(self) -> Bracket:
         """Serve again; when."""

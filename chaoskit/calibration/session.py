@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from chaoskit.calibration.kinds import Script, drawn, took_s
 from chaoskit.calibration.loopback import LocalAgent, LoopbackLab
+from chaoskit.calibration.service import HIT_ADDRESS, SPARED_ADDRESS
 from chaoskit.engine.clock import SystemClock
 from chaoskit.engine.observing import Observation, wait_until
 from chaoskit.engine.run_directory import EventLog, RunDirectory
@@ -21,7 +22,7 @@ from chaoskit.engine.schedule import client_schedule
 from chaoskit.engine.store import PLAN_FILE, merge_spool, read_run
 from chaoskit.model.capability import Survey
 from chaoskit.model.errors import LabUnavailable
-from chaoskit.model.experiment import Action, ClientSpec, Experiment
+from chaoskit.model.experiment import Action, ClientSpec, Experiment, probers
 from chaoskit.model.lab import EndpointSpec, ImageSpec, InterfacePlan, LabPlan, LabSpec, NodePlan, ReadySpec
 from chaoskit.model.plan import Plan, PlannedAction, SourceFile, TrialPlan
 from chaoskit.model.record import Record
@@ -35,7 +36,8 @@ DEADLINE_S = 0.2
 BASELINE_S = 4.0
 """Clean service before each outage that is asked for; it is stated, as an experiment would state it."""
 TRUTH_FILE = "truth.json"
-HIT, SPARED = "half-hit", "half-spared"
+_VANTAGES = {"here-hit": HIT_ADDRESS, "here-spared": SPARED_ADDRESS}
+"""Of `half`: from each the service is reached by an address of its own, as over a path of its own."""
 _SLOW_BY_S = 0.1
 _START_WITHIN_S = 40.0
 _TICK_S = 0.02
@@ -73,14 +75,14 @@ class Recorded:
     """The time ran out before all outages were performed."""
 
 
-def clients_of(kind: str) -> dict[str, str]:
-    """The clients of a kind -> the path that they ask for."""
-    return {HIT: "/hit", SPARED: "/spared"} if kind == "half" else {kind: "/"}
+def labels_of(kind: str) -> tuple[str, ...]:
+    """The series of attempts of a kind's client; the first meets its outages."""
+    return tuple(label for label, p in probers({kind: _client(kind, "1/s")}).items() if p.client == kind)
 
 
 def scripts_of(wanted: Wanted) -> dict[str, tuple[Script, ...]]:
     """Kind -> its outages."""
-    schedule = client_schedule(_client("any", "/", wanted.rate, "here"))
+    schedule = client_schedule(_client("any", wanted.rate))
     times = (schedule.window_ns / 1e9, schedule.interval_ns / 1e9, schedule.spacing_ns / 1e9)
     return {kind: drawn(kind, wanted.trials, wanted.seed, *times) for kind in wanted.kinds}
 
@@ -115,7 +117,7 @@ def _observed(wanted: Wanted, run: RunDirectory, progress: Callable[[str], None]
         ports = {kind: stage.port(clock) for kind, stage in stages.items()}
         plan = _plan(wanted, ports)
         run.write_text(PLAN_FILE, plan.model_dump_json(by_alias=True, indent=2))
-        observation = Observation(plan, LoopbackLab(plan.lab_plan), run, "calibration", events, clock, 0)
+        observation = Observation(plan, LoopbackLab(plan.lab_plan, _VANTAGES), run, "calibration", events, clock, 0)
         ending.callback(observation.stop)
         events.add("trial.started", index=0, seed=wanted.seed)
         observation.start_clients({})
@@ -192,9 +194,8 @@ class _Stage:
 
 def _plan(wanted: Wanted, ports: Mapping[str, int]) -> Plan:
     """A plan like that of any run, so that everything behind it works as for any run."""
-    clients = {
-        name: _client(kind, path, wanted.rate, f"here-{name}") for kind in wanted.kinds for name, path in clients_of(kind).items()
-    }
+    clients = {kind: _client(kind, wanted.rate) for kind in wanted.kinds}
+    places = tuple(dict.fromkeys(place for client in clients.values() for place in client.places))
     action = Action(inject=ACTION)
     experiment = Experiment.model_validate(
         {
@@ -207,14 +208,14 @@ def _plan(wanted: Wanted, ports: Mapping[str, int]) -> Plan:
     )
     endpoints = {kind: EndpointSpec(kind="http", hosts=("service",), port=port) for kind, port in ports.items()}
     lab = LabSpec.model_validate(
-        {"name": "loopback", "nodes": {"service": {}, **{f"here-{n}": {} for n in clients}}, "endpoints": endpoints}
+        {"name": "loopback", "nodes": {"service": {}, **{place: {} for place in places}}, "endpoints": endpoints}
     )
     return Plan(
         experiment=experiment,
         experiment_source=_NONE,
         lab=lab,
         lab_source=_NONE,
-        lab_plan=_lab_plan(lab, tuple(f"here-{name}" for name in clients)),
+        lab_plan=_lab_plan(lab, places),
         survey=Survey(backend="loopback", capabilities=()),
         seed=wanted.seed,
         trials=(
@@ -227,7 +228,7 @@ def _plan(wanted: Wanted, ports: Mapping[str, int]) -> Plan:
     )
 
 
-def _client(kind: str, path: str, rate: str, node: str) -> ClientSpec:
+def _client(kind: str, rate: str) -> ClientSpec:
     return ClientSpec.model_validate(
         {
             "type": "http",
@@ -236,14 +237,13 @@ def _client(kind: str, path: str, rate: str, node: str) -> ClientSpec:
             "rate": Rate.parse(rate),
             "deadline": Duration(DEADLINE_S),
             "endpoint": kind,
-            "from": node,
-            "path": path,
+            "from": list(_VANTAGES) if kind == "half" else f"here-{kind}",
         }
     )
 
 
 def _lab_plan(lab: LabSpec, clients: tuple[str, ...]) -> LabPlan:
-    loopback = InterfacePlan(device="lo", network="loopback", address="127.0.0.1", prefix=8, mac="")
+    loopback = InterfacePlan(device="lo", network="loopback", address=HIT_ADDRESS, prefix=8, mac="")
     return LabPlan(
         name=lab.name,
         nodes=tuple(NodePlan(name=n, group=n, interfaces=(loopback,), volumes={}, services=()) for n in lab.node_names()),

@@ -170,6 +170,8 @@ def _outage(span: OutageSpan, zero_ns: int) -> Outage:
         point_s=None if span.point_ns is None else seconds(span.point_ns),
         low_s=seconds(span.low_ns),
         high_s=None if span.high_ns is None else seconds(span.high_ns),
+        sent_low_s=seconds(span.sent_low_ns),
+        sent_high_s=None if span.sent_high_ns is None else seconds(span.sent_high_ns),
         errors=dict(span.errors),
     )
 

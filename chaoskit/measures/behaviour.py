@@ -116,6 +116,7 @@ def _course(trial: TrialRecord, samples: ClientSamples, attempts: AttemptSamples
     seen = Evidence(
         sent=attempts.t_send[counted],
         ended=attempts.t_end[counted],
+        decided=attempts.t_end[counted],
         ok=ok[counted],
         outcome=attempts.outcome[counted],
         intended=attempts.t_intended[counted],
@@ -247,8 +248,8 @@ def _reconnects(course: _Course) -> Figure:
 def _time_to_reconnect(course: _Course) -> Figure:
     if not course.spans:
         return Figure(n=len(course.attempts), rule=RECONNECT_RULE, text="no attempt failed")
-    worst = max(course.spans, key=lambda s: (not s.recovered, s.low_ns))
-    low = seconds(worst.low_ns)
+    worst = max(course.spans, key=lambda s: (not s.recovered, s.sent_low_ns))
+    low = seconds(worst.sent_low_ns)
     if worst.first_ok_after is None:
         reason = "its attempts were not ok again for good when observation ended"
         return Figure(
@@ -256,7 +257,7 @@ def _time_to_reconnect(course: _Course) -> Figure:
             text=f"more than {duration_text(low)}: {reason}",
         )  # fmt: skip
     point = seconds(worst.first_ok_after - worst.first_failed)
-    high = point if worst.high_ns is None else max(seconds(worst.high_ns), point)
+    high = point if worst.sent_high_ns is None else max(seconds(worst.sent_high_ns), point)
     return Figure(point=point, low=low, high=high, n=worst.failures, rule=RECONNECT_RULE, text=between_text(point, low, high))
 
 

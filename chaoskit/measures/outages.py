@@ -2,6 +2,11 @@
 
 An outage is what a client would have met: a span of send instants at which an attempt fails, or is answered later than
 its deadline W. It is over once service lasted for S. All instants are CLOCK_MONOTONIC nanoseconds.
+
+What the edges prove about the service itself: an attempt sent at s and ended at e met it at some instant within [s, e], and
+nothing tells when. So the service broke after s_L and before the earliest end of a failed attempt, and was back after s_K and
+before an ok attempt behind it had its answer. Bounds are made of these instants; where attempts take no time they are those of
+send instants.
 """
 
 from __future__ import annotations
@@ -24,6 +29,8 @@ class Evidence:
 
     sent: Int
     ended: Int
+    decided: Int
+    """By then the service had decided: when the answer to an ok attempt began, when a failed one ended."""
     ok: NDArray[np.bool_]
     outcome: NDArray[np.str_]
     intended: Int
@@ -37,9 +44,11 @@ def evidence(samples: ClientSamples) -> Evidence:
     kept = (samples.t_send != MISSING) & ~samples.tainted & (samples.outcome != "not_sent")
     chosen = np.flatnonzero(kept)
     chosen = chosen[np.argsort(samples.t_send[chosen], kind="stable")]
+    begun = samples.t_first_byte[chosen]
     return Evidence(
         sent=samples.t_send[chosen],
         ended=samples.t_end[chosen],
+        decided=np.where(samples.ok[chosen] & (begun != MISSING), begun, samples.t_end[chosen]),
         ok=samples.ok[chosen],
         outcome=samples.outcome[chosen],
         intended=samples.t_intended[chosen],
@@ -60,6 +69,12 @@ class OutageSpan:
     """s_R; None where service did not return, or did not last for S before observation ended."""
     first_ok_ended: int | None
     """e_R: when the attempt R was answered."""
+    down_by: int
+    """The service was surely down by then: the earliest end of a failed attempt."""
+    down_until: int
+    """And surely had not returned for good before: s_K. Before `down_by` where nothing proves how long it was down."""
+    up_by: int | None
+    """The service was surely back by then: the earliest answer among the ok attempts from R on."""
     failures: int
     consecutive: int
     """The longest run of failed attempts with no ok one between them."""
@@ -71,12 +86,24 @@ class OutageSpan:
 
     @property
     def low_ns(self) -> int:
-        """The outage lasted at least this long: s_K - s_F."""
-        return self.last_failed - self.first_failed
+        """The service was down for at least this long: from `down_by` to s_K."""
+        return max(self.down_until - self.down_by, 0)
 
     @property
     def high_ns(self) -> int | None:
-        """At most this long: s_R - s_L; None where it has no end or no beginning."""
+        """At most this long: from s_L to `up_by`; None where it has no end or no beginning."""
+        if self.up_by is None or self.last_ok_before is None:
+            return None
+        return self.up_by - self.last_ok_before
+
+    @property
+    def sent_low_ns(self) -> int:
+        """As `low_ns`, of send instants: attempts sent over at least this long failed. s_K - s_F."""
+        return self.last_failed - self.first_failed
+
+    @property
+    def sent_high_ns(self) -> int | None:
+        """As `high_ns`, of send instants: s_R - s_L."""
         if self.first_ok_after is None or self.last_ok_before is None:
             return None
         return self.first_ok_after - self.last_ok_before
@@ -100,6 +127,7 @@ def outage_spans(seen: Evidence, window_ns: int, interval_ns: int) -> tuple[Outa
         return ()
     ok_at = np.flatnonzero(seen.ok)
     failed_sent, ok_sent = seen.sent[failed], seen.sent[ok_at]
+    failed_decided, ok_decided = seen.decided[failed], seen.decided[ok_at]
     next_ok = np.searchsorted(ok_sent, failed_sent, side="right")
     has_next = next_ok < len(ok_sent)
     if len(ok_sent):
@@ -123,11 +151,13 @@ def outage_spans(seen: Evidence, window_ns: int, interval_ns: int) -> tuple[Outa
             trail = _alternation(last - int(failed_sent[end - 1]), interval_ns)
         before = int(np.searchsorted(ok_sent, first - lead, side="right" if lead else "left"))
         after = int(np.searchsorted(ok_sent, last + trail, side="left" if trail else "right"))
-        returned = returned_end = None
+        returned = returned_end = up_by = None
         if after < len(ok_sent):
             candidate = int(ok_sent[after])
             if end + 1 < len(failed) or last_sent >= candidate + window_ns - interval_ns:
                 returned, returned_end = candidate, int(seen.ended[ok_at[after]])
+                next_failed = failed_sent[end + 1] if end + 1 < len(failed) else last_sent + 1
+                up_by = int(ok_decided[after : max(int(np.searchsorted(ok_sent, next_failed)), after + 1)].min())
         words, counts = np.unique(seen.outcome[failed[begin : end + 1]], return_counts=True)
         spans.append(
             OutageSpan(
@@ -136,6 +166,9 @@ def outage_spans(seen: Evidence, window_ns: int, interval_ns: int) -> tuple[Outa
                 last_failed=last,
                 first_ok_after=returned,
                 first_ok_ended=returned_end,
+                down_by=int(failed_decided[begin : end + 1].min()),
+                down_until=last,
+                up_by=up_by,
                 failures=end - begin + 1,
                 consecutive=int(np.unique(runs, return_counts=True)[1].max()),
                 errors=tuple((error_class(str(w)), int(c)) for w, c in zip(words, counts, strict=True)),
@@ -177,12 +210,14 @@ def is_down(span: OutageSpan, deadline_ns: int) -> bool:
 
 
 def longest_gap_ns(seen: Evidence, from_ns: int, until_ns: int) -> int:
-    """The longest time between two consecutive ok sends around [from_ns, until_ns]: an outage that no attempt met is shorter."""
+    """The longest time from an ok send around [from_ns, until_ns] to the next ok answer: an outage that none met is shorter."""
     sent = seen.sent[seen.ok]
+    answered = np.minimum.accumulate(seen.decided[seen.ok][::-1])[::-1]  # by then one of those from here on was
     first = max(int(np.searchsorted(sent, from_ns, side="right")) - 1, 0)
     last = int(np.searchsorted(sent, until_ns, side="right"))
     inside = sent[first:last]
     if len(inside) == 0:
         return until_ns - from_ns
-    edges = np.concatenate(([min(from_ns, int(inside[0]))], inside, [max(until_ns, int(inside[-1]))]))
-    return int(np.diff(edges).max())
+    begins = np.concatenate(([min(from_ns, int(inside[0]))], inside))
+    ends = np.concatenate((answered[first:last], [max(until_ns, int(inside[-1]))]))
+    return int((ends - begins).max())

@@ -121,12 +121,12 @@ def _back(name: str, clients: Sequence[ClientSamples], began_ns: int, zero_ns: i
     spans = [(s, span) for s in clients for span in (_span(s, began_ns),) if span is not None]
     if not spans:
         return []
-    source = f"client {', '.join(s.client for s, _ in spans)}: last failed send to first lasting ok send"
+    source = f"client {', '.join(s.client for s, _ in spans)}: last failed send to first lasting answer"
     open_ = [s for s, span in spans if span.first_ok_after is None]
     if open_:
         return [_not_yet(name, max(span.last_failed for _, span in spans), zero_ns, source)]
     _, span = max(spans, key=lambda item: item[1].first_ok_after or 0)
-    return [_at(name, span.last_failed, span.first_ok_after or 0, zero_ns, source)]
+    return [_at(name, span.last_failed, span.up_by or 0, zero_ns, source)]
 
 
 def _leadership(trial: TrialRecord, began_ns: int, zero_ns: int) -> list[Phase]:

@@ -10,9 +10,12 @@ from chaoskit.measures.wording import between_text, duration_text, seconds
 from chaoskit.model.figures import Figure
 from chaoskit.model.recorded import FaultRecord
 
-RTO_RULE = "(s_K+s_R)/2-(s_L+s_F)/2 within [s_K-s_F, s_R-s_L], send instants; R is sustained for S"
+RTO_RULE = (
+    "(s_K+s_R)/2-(s_L+s_F)/2, send instants, within [s_K - first end of a failed attempt, first answer from R on - s_L]; "
+    "R is sustained for S"
+)
 USER_RULE = "e_R-s_F within [s_K-s_F+e_R-s_R, e_R-s_L]"
-FAULT_RULE = "s_R-t_effective within [s_K-t_effective, s_R-t_injection_began]"
+FAULT_RULE = "s_R-t_effective within [s_K-t_effective, first answer from R on - t_injection_began]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,7 @@ def recovery_figures(
         after = duration_text(seconds(healed - span.first_failed))
         reason = f"service {when}, {after} into the outage: not a failover (to see one, hold the fault for longer)"
         return RecoveryFigures(
-            _censored(last - span.first_failed, RTO_RULE, span.failures, reason),
+            _censored(max(last - span.down_by, 0), RTO_RULE, span.failures, reason),
             user,
             _censored(max(last - _effective(fault, span), 0), FAULT_RULE, span.failures, reason),
         )
@@ -57,7 +60,7 @@ def recovery_figures(
         return RecoveryFigures(
             _censored(span.low_ns, RTO_RULE, span.failures, reason),
             user,
-            _censored(max(span.last_failed - _effective(fault, span), 0), FAULT_RULE, span.failures, reason),
+            _censored(max(span.down_until - _effective(fault, span), 0), FAULT_RULE, span.failures, reason),
         )
     return RecoveryFigures(_rto(span), user, _fault(span, fault, returned))
 
@@ -114,12 +117,12 @@ def _user(span: OutageSpan, fault: FaultRecord | None) -> Figure:
     returned, answered = span.first_ok_after, span.first_ok_ended
     if returned is None or answered is None:
         reason = "service had not returned for good when observation ended"
-        return _censored(span.low_ns, USER_RULE, span.failures, reason)
+        return _censored(span.sent_low_ns, USER_RULE, span.failures, reason)
     if span.last_ok_before is None:
         return _beginning_unknown(span, USER_RULE)
     figure = _figure(
         answered - span.first_failed,
-        span.low_ns + answered - returned,
+        span.sent_low_ns + answered - returned,
         answered - span.last_ok_before,
         USER_RULE,
         span.failures,
@@ -133,6 +136,7 @@ def _user(span: OutageSpan, fault: FaultRecord | None) -> Figure:
 def _fault(span: OutageSpan, fault: FaultRecord | None, returned: int) -> Figure:
     effective = _effective(fault, span)
     began = fault.began_ns if fault is not None and fault.began_ns is not None else effective
+    back = returned if span.up_by is None else span.up_by
     return _figure(
-        returned - effective, max(span.last_failed - effective, 0), returned - min(began, effective), FAULT_RULE, span.failures
+        returned - effective, max(span.down_until - effective, 0), back - min(began, effective), FAULT_RULE, span.failures
     )

@@ -106,13 +106,13 @@ def _unstable(found: Sequence[Settling]) -> Figure:
         return Figure(point=0.0, low=0.0, high=0.0, rule=UNSTABLE_RULE, text="no lasting outage was seen")
     worst = max(down, key=lambda c: (c.down[-1].first_ok_after is None, c.down[-1].last_failed - c.down[0].first_failed))
     first, last = worst.down[0], worst.down[-1]
-    low = seconds(last.last_failed - first.first_failed)
-    if last.first_ok_after is None:
+    low = seconds(max(last.down_until - first.down_by, 0))
+    if last.first_ok_after is None or last.up_by is None:
         reason = f"{worst.samples.client} had not settled when observation ended"
         text = f"more than {duration_text(low)}"
         return Figure(low=low, rule=UNSTABLE_RULE, n=len(worst.down), censored=True, reasons=(reason,), text=text)
     before = first.last_ok_before if first.last_ok_before is not None else first.first_failed
-    point, high = seconds(last.first_ok_after - first.first_failed), seconds(last.first_ok_after - before)
+    point, high = seconds(last.first_ok_after - first.first_failed), seconds(last.up_by - before)
     text = between_text(point, low, high)
     return Figure(point=point, low=low, high=high, n=len(worst.down), rule=UNSTABLE_RULE, text=text)
 
@@ -132,19 +132,19 @@ def stability(client: Settling) -> Figure:
     """
     first, last = client.down[0], client.down[-1]
     n, name = len(client.down), client.samples.client
-    if first.first_ok_after is None:
+    if first.first_ok_after is None or first.up_by is None:
         return unknown(f"{name} did not recover even once", unit="share", rule=STABILITY_RULE)
     if first.last_ok_before is None:
         return unknown(f"nothing of {name} was ok before the outage", unit="share", rule=STABILITY_RULE)
     if n == 1:
         return Figure(point=1.0, low=1.0, high=1.0, unit="share", n=1, rule=STABILITY_RULE, text="100 % (down once)")
     begin, end = (first.last_ok_before + first.first_failed) / 2, (first.last_failed + first.first_ok_after) / 2
-    high = (first.first_ok_after - first.last_ok_before) / (last.last_failed - first.last_ok_before)
-    if last.first_ok_after is None:
+    high = min((first.up_by - first.last_ok_before) / (last.down_until - first.last_ok_before), 1.0)
+    if last.first_ok_after is None or last.up_by is None:
         reason = f"{name} had not settled when observation ended"
         text = f"at most {share_text(round(high, 6))}"
         return Figure(low=0.0, high=round(high, 9), unit="share", n=n, rule=STABILITY_RULE, reasons=(reason,), text=text)
-    low = first.low_ns / (last.first_ok_after - first.first_failed)
+    low = first.low_ns / (last.up_by - first.down_by)
     point = (end - begin) / ((last.last_failed + last.first_ok_after) / 2 - begin)
     text = f"{point * 100:.3g} % ({low * 100:.3g} to {high * 100:.3g} %; {name})"
     return Figure(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,8 +21,8 @@ from chaoskit.model.figures import Figure, VantageShare
 from chaoskit.model.recorded import ClientSamples, Int, TrialRecord
 
 LOST_RULE = (
-    "integral of 1 - a(t) from the end of the baseline on, a(t) the share of vantages ok; low: between failed attempts in a row, "
-    "high: from ok attempt to ok attempt"
+    "integral of 1 - a(t) from the end of the baseline on, a(t) the share of vantages ok; low: from the first end of a failed "
+    "attempt to the last send of those in a row, high: from an ok send to the next ok answer"
 )
 MOST_PIECES = 1000
 LONG_AGO, NEVER = -(2**62), 2**62
@@ -40,6 +40,12 @@ class Vantage:
     possibly: tuple[Interval, ...]
     widened: tuple[Interval, ...]
     """As `possibly`, with the edges of an outage that only a part of the attempts meets set back by one alternation."""
+    proven: tuple[Interval, ...]
+    """When the service itself was surely down: from the first end of failed attempts in a row to the last send."""
+    doubtful: tuple[Interval, ...]
+    """When it was possibly down: from the last ok send to the next ok answer."""
+    widely_doubtful: tuple[Interval, ...]
+    """As `doubtful`, set back as `widened` is."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,12 +72,16 @@ def vantage(samples: ClientSamples) -> Vantage:
     begins, ends = seen.sent[first], seen.sent[last]
     before = np.where(first > 0, seen.sent[np.maximum(first - 1, 0)], LONG_AGO)
     after = np.where(last + 1 < len(seen), seen.sent[np.minimum(last + 1, len(seen) - 1)], NEVER)
-    wide_before, wide_after = before.copy(), after.copy()
+    turns = np.ravel(np.column_stack((first, last + 1)))  # failed attempts in a row, then ok ones in a row, by turns
+    earliest = np.minimum.reduceat(np.append(seen.decided, NEVER), turns) if len(turns) else turns
+    down_by, up_by = earliest[::2], np.where(after < NEVER, earliest[1::2], NEVER)
+    wide_before, wide_after, wide_up_by = before.copy(), after.copy(), up_by.copy()
     for span in outage_spans(seen, samples.window_ns, samples.interval_ns):
         if span.last_ok_before is not None:
             wide_before[int(np.searchsorted(begins, span.first_failed))] = span.last_ok_before
         if span.first_ok_after is not None:
             wide_after[int(np.searchsorted(ends, span.last_failed))] = span.first_ok_after
+            wide_up_by[int(np.searchsorted(ends, span.last_failed))] = span.up_by
     return Vantage(
         samples=samples,
         seen=seen,
@@ -79,6 +89,9 @@ def vantage(samples: ClientSamples) -> Vantage:
         likely=_pairs(np.where(first > 0, (before + begins) / 2, begins), np.where(after < NEVER, (after + ends) / 2, NEVER)),
         possibly=_pairs(before, after),
         widened=_pairs(wide_before, wide_after),
+        proven=_pairs(down_by[down_by <= ends], ends[down_by <= ends]),
+        doubtful=_pairs(before, up_by),
+        widely_doubtful=_pairs(wide_before, wide_up_by),
     )
 
 
@@ -133,21 +146,37 @@ def level(vantages: Sequence[Vantage], needed: int, from_ns: int, until_ns: int)
             merged.append([piece])
     settled = min((int(v.seen.sent[-1]) for v in vantages if len(v.seen)), default=LONG_AGO)
     settled += max(v.samples.interval_ns for v in vantages)
+    proven = together([i for v in vantages for i in v.proven], needed, closed=True)
+    doubtful = together([i for v in vantages for i in v.widely_doubtful], needed, closed=False)
     spans = []
     for number, pieces in enumerate(merged):
         first, last = int(pieces[0][0]), int(pieces[-1][1])
         before, after = int(_around(widened, first)[0]), int(_around(widened, last)[1])
         confirmed = after < NEVER and (number + 1 < len(merged) or settled >= after + window)
-        spans.append(_span(vantages, first, last, before if before > LONG_AGO else None, after if confirmed else None))
-    proven = _within(seen.sent, surely) & ~seen.ok
-    kept = np.flatnonzero(proven | seen.ok)
+        span = _span(vantages, first, last, before if before > LONG_AGO else None, after if confirmed else None)
+        by, until = _surely_between(seen, proven, span, needed)
+        up_by = int(max(_around(doubtful, last)[1], after)) if confirmed else None
+        spans.append(replace(span, down_by=by, down_until=until, up_by=up_by))
+    kept = np.flatnonzero((_within(seen.sent, surely) & ~seen.ok) | seen.ok)
     gaps = sorted((max(longest_gap_ns(v.seen, from_ns, until_ns), v.samples.spacing_ns) for v in vantages), reverse=True)
     return Level(
         needed,
         tuple(spans),
-        Evidence(seen.sent[kept], seen.ended[kept], seen.ok[kept], seen.outcome[kept], seen.intended[kept]),
+        Evidence(seen.sent[kept], seen.ended[kept], seen.decided[kept], seen.ok[kept], seen.outcome[kept], seen.intended[kept]),
         gaps[needed - 1],
     )
+
+
+def _surely_between(seen: Evidence, proven: Sequence[Interval], span: OutageSpan, needed: int) -> tuple[int, int]:
+    """(by when, until when) at least `needed` vantages were surely down in `span`. The same instant twice: for no known time."""
+    if needed == 1:  # any failed attempt proves an instant
+        failed = (seen.sent >= span.first_failed) & (seen.sent <= span.last_failed) & ~seen.ok
+        return int(seen.decided[failed].min()), span.last_failed
+    inside = [(b, e) for b, e in proven if b >= span.first_failed and e <= span.last_failed]
+    if inside:
+        return int(inside[0][0]), int(inside[-1][1])
+    nothing = span.first_failed if span.last_ok_before is None else span.last_ok_before
+    return nothing, nothing
 
 
 def _around(intervals: Sequence[Interval], at: float) -> Interval:
@@ -172,6 +201,7 @@ def _joined(vantages: Sequence[Vantage]) -> Evidence:
     return Evidence(
         sent[order],
         np.concatenate([p.ended for p in parts])[order],
+        np.concatenate([p.decided for p in parts])[order],
         np.concatenate([p.ok for p in parts])[order],
         np.concatenate([p.outcome for p in parts])[order],
         np.concatenate([p.intended for p in parts])[order],
@@ -198,6 +228,9 @@ def _span(vantages: Sequence[Vantage], first: int, last: int, before: int | None
         last_failed=last,
         first_ok_after=after,
         first_ok_ended=max(answered, default=after),
+        down_by=first,
+        down_until=last,
+        up_by=after,
         failures=failures,
         consecutive=consecutive,
         errors=tuple(sorted(errors.items())),
@@ -211,9 +244,9 @@ def lost_time(vantages: Sequence[Vantage], from_ns: int, until_ns: int) -> Figur
     def lasted(intervals: Iterable[Interval]) -> float:
         return sum(max(min(e, until_ns) - max(b, from_ns), 0) for b, e in intervals)
 
-    low = sum(lasted(v.surely) for v in vantages)
+    low = sum(lasted(v.proven) for v in vantages)
     point = sum(lasted(v.likely) for v in vantages)
-    high = sum(lasted(v.possibly) for v in vantages)
+    high = sum(lasted(v.doubtful) for v in vantages)
     n = sum(len(v.seen) for v in vantages)
     if high == 0:
         gap = max(max(longest_gap_ns(v.seen, from_ns, until_ns), v.samples.spacing_ns) for v in vantages)

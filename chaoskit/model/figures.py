@@ -47,6 +47,10 @@ class Outage(Record):
     point_s: float | None
     low_s: float
     high_s: float | None
+    """Bounds of how long the service itself was down: an attempt met it at some instant between its send and its end."""
+    sent_low_s: float = 0.0
+    """s_K - s_F and s_R - s_L: over how long attempts were sent that failed. Where they take no time, the same as the bounds."""
+    sent_high_s: float | None = None
     errors: dict[str, int] = {}
 
 

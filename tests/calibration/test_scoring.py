@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from chaoskit.calibration.scoring import scores, summary
-from chaoskit.calibration.session import HIT, SPARED, Recorded, Truth
+from chaoskit.calibration.session import Recorded, Truth, labels_of
 from chaoskit.measures.availability import Availability
 from chaoskit.measures.gates import Gates
 from tests.measures.recorded import client, ns, plan, trial
@@ -40,7 +40,7 @@ def test_true_measures_cover_every_truth_within_the_spacing():
     told = summary("refuse", found)
     assert (told.trials, told.covered, told.invalid) == (3, 3, 0)
     assert told.worst_error_s <= 0.0101
-    assert told.width_s == pytest.approx(0.02, abs=0.0011)
+    assert told.width_s == pytest.approx(0.024, abs=0.0011), "2 d, and the 2 ms that attempts took at either edge"
 
 
 class Lying(Availability):
@@ -50,8 +50,7 @@ class Lying(Availability):
         self.less_s = less_s
 
     def measure(self, trial):
-        (name,) = trial.clients
-        figures = super().measure(trial)["clients"][name]
+        ((name, figures),) = super().measure(trial)["clients"].items()
         rto = figures.rto
         shorter = {k: v - self.less_s for k in ("point", "low", "high") if (v := getattr(rto, k)) is not None}
         return {"clients": {name: figures.model_copy(update={"rto": rto.model_copy(update=shorter)})}}
@@ -83,12 +82,36 @@ def test_a_gate_takes_a_trial_out_and_shows_what_it_would_have_said():
     assert found[1].high_s is not None
 
 
-def test_the_vantage_that_was_spared_must_have_met_nothing():
+def half(hit_spans, spared_spans):
+    """The truth is that one vantage was down from 2 to 3 s, and the other never."""
     spans = ((2.0, 3.0),)
-    hit = seen(HIT, spans)
-    clean, also = seen(SPARED, ()), seen(SPARED, ((2.2, 2.3),))
-    assert scores(recorded(hit, clean, kind="half", spans=spans), MEASURES)[0].covered
-    assert not scores(recorded(hit, also, kind="half", spans=spans), MEASURES)[0].covered
+    seen_by = zip(labels_of("half"), (hit_spans, spared_spans), strict=True)
+    clients = [seen(label, spans, vantage=label.partition("@")[2]) for label, spans in seen_by]
+    (score,) = scores(recorded(*clients, kind="half", spans=spans), MEASURES)
+    return score
+
+
+def test_half_the_vantages_are_judged_by_what_any_most_and_all_of_them_met():
+    score = half(((2.0, 3.0),), ())
+    assert score.covered
+    assert score.truth_s == pytest.approx(1.0, abs=1e-5)
+    assert score.error_s <= 0.0101
+
+
+@pytest.mark.parametrize("spared", [((2.2, 2.3),), ((2.0, 3.0),), ((2.9, 3.4),)])
+def test_the_vantage_that_was_spared_must_have_met_nothing(spared):
+    assert not half(((2.0, 3.0),), spared).covered
+
+
+def test_half_a_lie_about_lost_time_is_found_out(monkeypatch):
+    from chaoskit.measures import vantages
+
+    honest = vantages.lost_time
+    monkeypatch.setattr(
+        "chaoskit.measures.availability.lost_time",
+        lambda *told: (f := honest(*told)).model_copy(update={"low": f.low / 2, "high": f.high / 2}),
+    )
+    assert not half(((2.0, 3.0),), ()).covered
 
 
 def test_flaps_are_one_outage_from_the_first_failure_to_the_lasting_return():
@@ -100,13 +123,22 @@ def test_flaps_are_one_outage_from_the_first_failure_to_the_lasting_return():
     assert score.covered
 
 
-def test_an_attempt_that_was_long_on_its_way_at_the_edge_is_why_the_truth_is_known_less_well():
+def test_an_attempt_that_was_long_on_its_way_at_the_edge_widens_the_bounds_and_spoils_nothing():
     samples = seen(spans=OUTAGES[:1])
-    edge = int(samples.ok.argmin())  # the first that failed; the one before it met the service, late
-    send, end = samples.t_send.copy(), samples.t_end.copy()
+    first, quick = scores(recorded(samples, spans=OUTAGES[:1]), MEASURES)[0], samples
+    edge = int(samples.ok.argmin())  # the first that failed
     back = edge + int(samples.ok[edge:].argmax())
+    send = samples.t_send.copy()
     send[back] -= 8_000_000  # sent 8 ms before the return, and arrived after it
-    (score,) = scores(recorded(replace(samples, t_send=send, t_end=end), spans=OUTAGES[:1]), MEASURES)
-    assert score.uncertainty_s > 0.008
+    (score,) = scores(recorded(replace(quick, t_send=send), spans=OUTAGES[:1]), MEASURES)
     assert score.covered
+    assert not score.invalid
+    assert score.high_s == pytest.approx(first.high_s), "its answer is what proves the return, not its send"
+
+
+def test_breaking_that_took_longer_than_half_of_d_leaves_no_truth_to_compare_with():
+    made = recorded(seen(spans=OUTAGES[:1]), spans=OUTAGES[:1])
+    began, ended = (ns(s) for s in OUTAGES[0])
+    long = (Truth(kind="refuse", index=0, phases=((began - 20_000_000, began, ended, ended),)),)
+    (score,) = scores(replace(made, truths=long), MEASURES)
     assert [reason.split(":")[0] for reason in score.invalid] == ["the truth is not known well enough"]

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from chaoskit.calibration.kinds import KINDS, drawn
+from chaoskit.calibration.service import HIT_ADDRESS, SPARED_ADDRESS
 
 DOWN_S = 0.4
 
@@ -27,11 +28,11 @@ def service(kind, calm_s=0.2, phases_s=(DOWN_S,)):
         assert process.wait(5) == 0
 
 
-def ask(port, path="/", within_s=0.15):
+def ask(port, address=HIT_ADDRESS, within_s=0.15):
     try:
-        with socket.create_connection(("127.0.0.1", port), within_s) as connection:
+        with socket.create_connection((address, port), within_s) as connection:
             connection.settimeout(within_s)
-            connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
             return "ok" if connection.recv(100).startswith(b"HTTP/1.1 200") else "closed"
     except OSError as error:
         return type(error).__name__
@@ -51,16 +52,16 @@ FELT = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_is_felt_as_it_is_described_and_only_while_the_service_says_so(kind):
     with service(kind) as (process, port):
-        assert ask(port, "/hit") == "ok"
+        assert ask(port) == "ok"
         process.stdin.write("begin\n")
         process.stdin.flush()
         seen = []
         until = time.monotonic_ns() + 1_500_000_000
         while time.monotonic_ns() < until:
             began = time.monotonic_ns()
-            seen.append((began, ask(port, "/hit"), time.monotonic_ns()))
+            seen.append((began, ask(port), time.monotonic_ns()))
             if kind == "half":
-                assert ask(port, "/spared") == "ok"
+                assert ask(port, SPARED_ADDRESS) == "ok"
             time.sleep(0.01)
         told = json.loads(process.stdout.readline())
     ((b0, b1, e0, e1),) = told["phases"]

@@ -259,7 +259,7 @@ def test_a_replica_fault_under_which_the_leader_goes_on_is_no_split_brain() -> N
     result = judged(trial(orders, read_backs=[final_read(orders), dump(orders, "db2")]), PROMISED | {"outage": "none"})
     assert result.verdict == "passed", result.reasons
     assert result.clients["orders"].rto.point is None, "no outage seen is never 0"
-    assert "shorter than 10 ms" in result.clients["orders"].rto.text
+    assert "shorter than 12 ms" in result.clients["orders"].rto.text
 
 
 def test_one_that_flaps() -> None:
@@ -306,7 +306,7 @@ def test_one_that_returns_only_when_the_fault_is_healed_did_not_fail_over() -> N
     rto = result.clients["orders"].rto
     assert result.verdict == "failed"
     assert rto.censored
-    assert rto.low == pytest.approx(20.0, abs=0.02)
+    assert rto.low == pytest.approx(19.8, abs=0.02), "the first failed attempt was silent for W = 200 ms"
     assert "not a failover" in rto.text
     assert result.clients["orders"].user_rto.point == pytest.approx(21.0, abs=0.02), "users felt all of it"
 

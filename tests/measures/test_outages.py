@@ -28,7 +28,7 @@ def seen(text: str, step_ns: int = 10) -> Evidence:
     at = np.array([i * step_ns for i, c in enumerate(text) if c != " "], dtype=np.int64)
     ok = np.array([c == "." for c in text if c != " "], dtype=bool)
     outcome = np.where(ok, "ok", "timeout")
-    return Evidence(sent=at, ended=at + 1, ok=ok, outcome=outcome, intended=at)
+    return Evidence(sent=at, ended=at + 1, decided=at + 1, ok=ok, outcome=outcome, intended=at)
 
 
 def edges(text: str, window: int) -> list[tuple[int | None, int, int, int | None]]:
@@ -67,7 +67,8 @@ def test_edges(text: str, window: int, expected: list[tuple[int | None, int, int
 
 def test_point_and_bounds_are_those_of_the_specification() -> None:
     (span,) = outage_spans(seen("..xxx....."), 20, 0)
-    assert (span.low_ns, span.point_ns, span.high_ns) == (20, 30.0, 40)
+    assert (span.sent_low_ns, span.point_ns, span.sent_high_ns) == (20, 30.0, 40)
+    assert (span.low_ns, span.high_ns) == (19, 41), "each attempt met the service within the 1 that it took"
     assert span.first_ok_ended == 51
     assert span.errors == (("timeout", 3),)
 
@@ -111,7 +112,7 @@ def test_debounced_state(text: str, down: bool) -> None:
 
 
 def test_the_longest_time_without_an_ok_send() -> None:
-    assert longest_gap_ns(seen("....   ...."), 0, 100) == 40
+    assert longest_gap_ns(seen("....   ...."), 0, 100) == 41, "from an ok send to the next ok answer"
     assert longest_gap_ns(seen("...."), 0, 100) == 70, "what follows the last attempt is not proven either"
     assert longest_gap_ns(seen(""), 0, 100) == 100
 
@@ -168,6 +169,51 @@ def test_bounds_cover_the_truth_and_the_point_is_within_one_spacing(
         assert abs(span.point_ns / 1e9 - duration) <= spacing + 1e-8
 
 
+@st.composite
+def attempts_on_their_way(draw: st.DrawFn, begin_ns: int, end_ns: int) -> Evidence:
+    """Attempts that meet a service at any instant of the time they take, and are told about it later. Some are silent until W."""
+    count, spacing = 400, 10_000_000
+    chance = draw(st.randoms(use_true_random=False))
+    longest = draw(st.sampled_from([100_000, 5_000_000, 60_000_000]))
+    silent = draw(st.booleans())
+    sent = np.arange(count, dtype=np.int64) * spacing
+    met = sent + np.array([chance.randint(0, longest) for _ in range(count)])
+    decided = met + np.array([chance.randint(0, longest) for _ in range(count)])
+    ok = (met < begin_ns) | (met >= end_ns)
+    decided = np.where(~ok & silent, sent + 200_000_000, decided)
+    return Evidence(sent, decided + 1000, decided, ok, np.where(ok, "ok", "timeout" if silent else "refused"), sent)
+
+
+@settings(max_examples=300, deadline=None)
+@given(begin=st.integers(500_000_000, 900_000_000), lasts=st.integers(1_000_000, 900_000_000), data=st.data())
+def test_bounds_hold_what_the_service_itself_met_however_long_attempts_were_on_their_way(
+    begin: int, lasts: int, data: st.DataObject
+) -> None:
+    found = data.draw(attempts_on_their_way(begin, begin + lasts))
+    spans = outage_spans(found, 1_500_000_000, D)
+    if not spans:
+        assert lasts <= longest_gap_ns(found, int(found.sent[0]), int(found.sent[-1]))
+        return
+    (span,) = spans
+    assert span.high_ns is not None
+    assert span.up_by is not None
+    assert span.last_ok_before is not None
+    assert span.last_ok_before <= begin <= span.down_by
+    assert span.down_until <= begin + lasts <= span.up_by
+    assert span.low_ns <= lasts <= span.high_ns
+
+
+def test_bounds_of_send_instants_alone_would_have_missed_a_service_that_was_reached_late() -> None:
+    """Sent at 0, 20, 40, ... ms; the service was down from 39 to 100 ms, and the attempt of 20 ms reached it only at 39."""
+    at = np.arange(0, 400_000_000, 20_000_000, dtype=np.int64)
+    met = at + np.where(at == 20_000_000, 19_000_000, 0)
+    ok = (met < 39_000_000) | (met >= 100_000_000)
+    (span,) = outage_spans(Evidence(at, met + 1, met + 1, ok, np.where(ok, "ok", "refused"), at), 200_000_000, D)
+    assert span.sent_low_ns == 60_000_000
+    assert span.low_ns < 61_000_000 <= (span.high_ns or 0)
+    assert span.low_ns == pytest.approx(80_000_000 - 39_000_000, abs=10), "it may have broken only when it was reached"
+
+
 @settings(max_examples=60, deadline=None)
 @given(begin=st.floats(0.5, 5), lasts=st.floats(0.3, 8), jitter=st.floats(0, 0.004))
 def test_lateness_of_the_prober_widens_nothing_but_by_itself(begin: float, lasts: float, jitter: float) -> None:
@@ -191,7 +237,8 @@ def test_half_the_attempts_failing_is_an_outage_whose_bounds_cover_the_truth(beg
     assert span.low_ns <= lasts * 1e9 <= span.high_ns
     assert span.last_ok_before is not None
     assert span.last_ok_before <= ns(begin) <= span.first_failed
-    assert span.high_ns - span.low_ns <= 4 * samples.spacing_ns + 1
+    assert span.sent_high_ns is not None
+    assert span.sent_high_ns - span.sent_low_ns <= 4 * samples.spacing_ns + 1
 
 
 @settings(max_examples=60, deadline=None)

@@ -29,7 +29,7 @@ def test_a_run_that_meets_every_objective_passes(simulation: Simulation) -> None
     assert (outcome.result.verdict, outcome.ended_by) == ("passed", None)
     figure = rto(outcome)
     assert figure.low <= 3.0 <= figure.high  # the cluster fails over after 3 s
-    assert figure.high - figure.low < 0.5
+    assert figure.high - figure.low < 0.7, "attempts are silent for W = 500 ms"
     assert not figure.censored
     assert outcome.result.trials[0].rpo is not None
     assert outcome.result.trials[0].rpo.acknowledged > 500
