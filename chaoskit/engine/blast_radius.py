@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from chaoskit.model.blast_radius import BlastRadius
 from chaoskit.model.lab import LabPlan
+from chaoskit.model.port_range import PortRange
 from chaoskit.model.steps import CutLinks, Step
 
 
@@ -17,7 +18,7 @@ class Hit:
     action: str
     nodes: frozenset[str]
     """Its targets, and every other node that a step of it acts on."""
-    ports: frozenset[int]
+    ports: frozenset[PortRange]
     cuts: frozenset[tuple[str, str, str | None]]
     """Links that it cuts as a whole: (from, to, on which network; None for all)."""
 
@@ -97,7 +98,7 @@ def excess(
                 f"{new.action}{others} would have {len(together)} nodes under fault at once ({', '.join(sorted(together))}), "
                 f"and max-targets is {radius.max_targets}"
             )
-    blocked = sorted(new.ports & set(radius.protected.ports))
+    blocked = sorted(port for port in radius.protected.ports if any(port in blocks for blocks in new.ports))
     if blocked:
         return f"{new.action} would block port {', '.join(map(str, blocked))}, which is protected"
     protected, unknown = protected_nodes(radius, around, holders)

@@ -105,6 +105,9 @@ class OrderChecker:
 
     def condition(self, keys: Keys, condition: Condition) -> Iterator[Problem]:
         """Roles, nodes, clients and services that a condition names."""
+        for key, parts in (("all", condition.all), ("any", condition.any)):
+            for i, part in enumerate(parts or ()):
+                yield from self.condition((*keys, key, i), part)
         if condition.client is not None and condition.client not in self._clients:
             yield unknown(self._document, (*keys, "client"), "client", condition.client, self._clients)
         if condition.probe is not None:

@@ -61,6 +61,8 @@ class Wait:
         self.condition, self.since_ns, self._look = condition, since_ns, look
         self._holds_since_ns: int | None = None
         self._looked_ns = 0
+        self.parts: tuple[Wait, ...] = ()
+        """Of a condition that is made of several."""
         self.probe: RepeatedProbe | None = None
         self.answer: Met | None = None
         """Of the probe, the last time that it was run."""
@@ -89,7 +91,8 @@ class Conditions:
         repeated: Callable[[Probe], RepeatedProbe],
     ) -> None:
         self._watch, self._clock, self._repeated = watch, clock, repeated
-        self._followers = {c.log: LogFollower(logs, c.log, clock) for c in conditions if c.log is not None}
+        logged = {single.log for c in conditions for single in c.singles() if single.log is not None}
+        self._followers = {line: LogFollower(logs, line, clock) for line in logged}
         self._waits: list[Wait] = []
 
     def poll(self) -> None:
@@ -99,14 +102,21 @@ class Conditions:
 
     def wait_for(self, condition: Condition, since_ns: int) -> Wait:
         """Wait for a condition from an instant on, which may have passed: what happened since counts."""
-        look = self._gained if condition.gained_by is not None else self._held if condition.role is not None else None
-        if look is None:
-            look = self._client if condition.client is not None else self._logged if condition.log is not None else self._probed
-        wait = Wait(condition, since_ns, look)
+        wait = Wait(condition, since_ns, self._looked_for(condition))
+        wait.parts = tuple(self.wait_for(part, since_ns) for part in condition.parts)
         if condition.probe is not None:
             wait.probe = self._repeated(condition.probe)
         self._waits.append(wait)
         return wait
+
+    def _looked_for(self, condition: Condition) -> Callable[[Wait], Met | None]:
+        if condition.role is not None:
+            return self._gained if condition.gained_by is not None else self._held
+        if condition.client is not None:
+            return self._client
+        if condition.log is not None:
+            return self._logged
+        return self._probed if condition.probe is not None else self._several
 
     def stop(self) -> None:
         """End probes that still run."""
@@ -115,6 +125,14 @@ class Conditions:
                 wait.probe.stop()
 
     # -- each kind -----------------------------------------------------------------------------------------------------
+
+    def _several(self, wait: Wait) -> Met | None:
+        """All of its parts, or any; each is looked at every time, for some have to last without a break that nobody saw."""
+        seen = [part.met(self._clock.monotonic_ns()) for part in wait.parts]
+        met = sorted((one for one in seen if one is not None), key=lambda one: one.at_ns)
+        if wait.condition.any is not None:
+            return met[0] if met else None
+        return Met(met[-1].at_ns, "; ".join(one.how for one in met)) if len(met) == len(seen) else None
 
     def _gained(self, wait: Wait) -> Met | None:
         role, by = str(wait.condition.role), wait.condition.gained_by

@@ -1,10 +1,11 @@
-"""Commands whose exit code answers a question, asked again and again while a method runs."""
+"""Commands whose exit code answers a question, and pages that are there or not, asked for again and again while a method runs."""
 
 from __future__ import annotations
 
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from contextlib import suppress
@@ -14,7 +15,7 @@ from typing import IO
 
 from chaoskit.model.condition import Probe
 from chaoskit.model.errors import LabGone, StepFailed
-from chaoskit.model.facts import ExecQuery
+from chaoskit.model.facts import ExecQuery, PageQuery
 from chaoskit.ports.clock import Clock
 from chaoskit.ports.lab import Lab
 
@@ -55,7 +56,7 @@ class RepeatedProbe:
             # To a file, so that nobody has to read while it writes; a session of its own, so that its children end with it.
             self._output = tempfile.TemporaryFile()  # noqa: SIM115 - `stop` closes it
             self._running = subprocess.Popen(
-                self.probe.command, cwd=self._directory, stdin=subprocess.DEVNULL, stdout=self._output,
+                self._argv(), cwd=self._directory, stdin=subprocess.DEVNULL, stdout=self._output,
                 stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
         except OSError as error:
@@ -64,10 +65,19 @@ class RepeatedProbe:
         self._deadline_s = time.monotonic() + float(self.probe.timeout)  # a real process lives in real time, whatever `clock` is
         return None
 
+    def _argv(self) -> tuple[str, ...]:
+        """A page of this machine is asked for by a process as well: it can be waited for, and ended, like any other."""
+        if self.probe.command is not None:
+            return self.probe.command
+        return (sys.executable, "-P", "-m", "chaoskit.agents.page", str(self.probe.http), str(float(self.probe.timeout)))
+
     def _asked_in(self, node: str) -> tuple[bool, str]:
-        query = ExecQuery(node=node, argv=self.probe.command, timeout_s=float(self.probe.timeout))
+        timeout_s = float(self.probe.timeout)
         try:
-            reading = self._lab.read(query)
+            if self.probe.command is None:
+                page = self._lab.read(PageQuery(node=node, url=str(self.probe.http), timeout_s=timeout_s))
+                return page.value == "there", page.data or str(page.value)
+            reading = self._lab.read(ExecQuery(node=node, argv=self.probe.command, timeout_s=timeout_s))
         except LabGone:
             raise
         except StepFailed as error:

@@ -122,7 +122,7 @@ class Trial:
             source = self._plan.lab_source.path
             raise LabUnavailable(f"the lab {lab_id} was not built from {source} as it is now: build it again, or leave --on out")
         waits = (x for a in self._trial.actions for x in (a.action.when, a.action.until))
-        if any(condition is not None and condition.log is not None for condition in waits):
+        if any(single.log is not None for condition in waits if condition is not None for single in condition.singles()):
             raise LabUnavailable(
                 f"the logs of the lab {lab_id} are not this run's, and an action waits for a line of one; leave --on out"
             )

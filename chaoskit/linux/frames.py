@@ -10,6 +10,8 @@ _NEEDS_CHECKSUM = 1
 _GSO_NONE, _GSO_UDP_L4 = 0, 5
 _GSO_ECN = 0x80
 _UDP_BYTES = 8
+_UDP, _HOPS, _IPV4_BYTES = 17, 64, 20
+_DISCARD_PORT = 9
 _VNET = struct.Struct("=BBHHHH")  # flags, gso type, header length, gso size, checksum start, checksum offset
 
 
@@ -40,6 +42,21 @@ def corrupted(data: bytes, place: int) -> bytes:
     place %= 8 * (len(frame) - ETHERNET_BYTES)
     frame[ETHERNET_BYTES + place // 8] ^= 1 << place % 8
     return bytes(VNET_HEADER_BYTES) + bytes(frame)
+
+
+def spoilt_datagram(macs: tuple[bytes, bytes], addresses: tuple[bytes, bytes], port: int, payload: bytes) -> bytes:
+    """A UDP datagram to a port, with a checksum that is wrong: it travels like any other, and no program ever gets it.
+
+    `macs` and `addresses`: of the sender and of the receiver.
+    """
+    ports_and_length = struct.pack("!HHH", _DISCARD_PORT, port, _UDP_BYTES + len(payload))
+    pseudo = addresses[0] + addresses[1] + struct.pack("!BBH", 0, _UDP, _UDP_BYTES + len(payload))
+    right = checksum(pseudo + ports_and_length + payload) or 0xFFFF
+    wrong = right ^ 0x5555 or 0x5555  # 0 would mean that there is none
+    datagram = ports_and_length + struct.pack("!H", wrong) + payload
+    head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, _IPV4_BYTES + len(datagram), 0, 0x4000, _HOPS, _UDP, 0, *addresses)
+    head = head[:10] + struct.pack("!H", checksum(head)) + head[12:]
+    return macs[1] + macs[0] + b"\x08\x00" + head + datagram
 
 
 def checksum(data: bytes | bytearray) -> int:

@@ -22,6 +22,8 @@ _HOOK_PREROUTING = 0
 _PRIORITY = -300
 _TCP, _UDP = 6, 17
 
+Span = tuple[int, int]
+"""First and last of some ports of TCP or UDP."""
 PortPair = tuple[str | None, str | None]
 """(the port frames come in by, the port they would leave by); None: any."""
 
@@ -43,14 +45,14 @@ def cut(tag: str, pairs: Iterable[PortPair]) -> bytes:
     return _replaced(name, _HOOK_FORWARD, nf.rules_for_pairs(name, pairs, [_counted_drop()]))
 
 
-def block(tag: str, pairs: Iterable[PortPair], tcp: Sequence[int], udp: Sequence[int]) -> bytes:
+def block(tag: str, pairs: Iterable[PortPair], tcp: Sequence[Span], udp: Sequence[Span]) -> bytes:
     """One transaction: drop, and count, every packet to these ports from the first switch port of a pair to the second."""
     name = table_name(tag)
-    rests = [[*_to_port(protocol, number), *_counted_drop()] for protocol, number in _numbered(tcp, udp)]
+    rests = [[*_to_ports(protocol, span), *_counted_drop()] for protocol, span in _spans(tcp, udp)]
     return _replaced(name, _HOOK_FORWARD, nf.rules_for_pairs(name, pairs, rests))
 
 
-def reject(tag: str, pairs: Iterable[tuple[str, str]], tcp: Sequence[int], udp: Sequence[int]) -> bytes:
+def reject(tag: str, pairs: Iterable[tuple[str, str]], tcp: Sequence[Span], udp: Sequence[Span]) -> bytes:
     """One transaction: answer every packet to these ports with a TCP reset or an ICMP port unreachable, and drop and count it.
 
     A pair is a switch port and the hardware address its frames are for: the bridge family rejects before it has chosen the way.
@@ -59,12 +61,12 @@ def reject(tag: str, pairs: Iterable[tuple[str, str]], tcp: Sequence[int], udp: 
         [
             *nf.port_is(nf.META_IIFNAME, came_in),
             *_for_hardware(address),
-            *_to_port(protocol, number),
+            *_to_ports(protocol, span),
             nf.counter(),
             _rejection(protocol),
         ]
         for came_in, address in pairs
-        for protocol, number in _numbered(tcp, udp)
+        for protocol, span in _spans(tcp, udp)
     ]
     return _replaced(table_name(tag), _HOOK_PREROUTING, rules)
 
@@ -82,8 +84,8 @@ def between(came_in: str | None, would_leave: str | None) -> list[nf.Expression]
     return [*nf.port_is(nf.META_IIFNAME, came_in), *nf.port_is(nf.META_OIFNAME, would_leave)]
 
 
-def _numbered(tcp: Sequence[int], udp: Sequence[int]) -> list[tuple[int, int]]:
-    return [*((_TCP, number) for number in tcp), *((_UDP, number) for number in udp)]
+def _spans(tcp: Sequence[Span], udp: Sequence[Span]) -> list[tuple[int, Span]]:
+    return [*((_TCP, span) for span in tcp), *((_UDP, span) for span in udp)]
 
 
 def _replaced(name: str, hook: int, rules: Iterable[list[nf.Expression] | nf.Message]) -> bytes:
@@ -131,12 +133,14 @@ _REJECT_TCP_RESET, _REJECT_ICMPX = 1, 2
 _PORT_UNREACHABLE = 1
 
 
-def _to_port(protocol: int, number: int) -> list[nf.Expression]:
+def _to_ports(protocol: int, span: Span) -> list[nf.Expression]:
+    first, last = (number.to_bytes(2, "big") for number in span)  # in network order the kernel compares them as numbers
+    within = [nf.compared(nf.EQUAL, first)] if first == last else [nf.compared(nf.AT_LEAST, first), nf.compared(nf.AT_MOST, last)]
     return [
         nf.meta(nf.META_L4PROTO),
         nf.compared(nf.EQUAL, bytes([protocol])),
         nf.loaded(nf.TRANSPORT_HEADER, 2, 2),
-        nf.compared(nf.EQUAL, number.to_bytes(2, "big")),
+        *within,
     ]
 
 

@@ -16,6 +16,8 @@ _ETH_P_IPV4 = 0x0800
 _HOPS = 64
 _QUOTED_BYTES = 8
 _WINDOW = 65535
+Span = tuple[int, int]
+"""First and last of some ports."""
 
 
 @dataclass(frozen=True)
@@ -147,13 +149,13 @@ def _back(packet: Packet, protocol: int, body: bytes) -> bytes:
     return ethernet + head + body
 
 
-def port_filter(tcp: Sequence[int], udp: Sequence[int], snap_bytes: int) -> list[tuple[int, int, int, int]]:
-    """A classic BPF program: incoming, unfragmented IPv4 to these ports passes, cut at `snap_bytes`; nothing else does.
+def port_filter(tcp: Sequence[Span], udp: Sequence[Span], snap_bytes: int) -> list[tuple[int, int, int, int]]:
+    """A classic BPF program: incoming, unfragmented IPv4 to ports of these spans passes, cut at `snap_bytes`; nothing else does.
 
     (code, jump if true, jump if false, constant); a socket that sees a whole switch wakes up for nothing else.
     """
     load_half, load_byte, load_word, load_half_x, header_length = 0x28, 0x30, 0x20, 0x48, 0xB1
-    equal, any_bit, returned = 0x15, 0x45, 0x06
+    equal, above, at_least, any_bit, returned = 0x15, 0x25, 0x35, 0x45, 0x06
     packet_type, outgoing = 0xFFFFF004, 4
     drop, take = (returned, 0, 0, 0), (returned, 0, 0, snap_bytes)
     program = [
@@ -162,8 +164,8 @@ def port_filter(tcp: Sequence[int], udp: Sequence[int], snap_bytes: int) -> list
         (load_half, 0, 0, 20), (any_bit, 0, 1, 0x1FFF), drop,
         (header_length, 0, 0, 14),
     ]  # fmt: skip
-    for protocol, ports in ((TCP, tcp), (UDP, udp)):
-        matched = [instruction for port in ports for instruction in ((equal, 0, 1, port), take)]
+    for protocol, spans in ((TCP, tcp), (UDP, udp)):
+        matched = [i for first, last in spans for i in ((at_least, 0, 2, first), (above, 1, 0, last), take)]
         program += [(load_byte, 0, 0, 23), (equal, 1, 0, protocol), (0x05, 0, 0, len(matched) + 2)]
         program += [(load_half_x, 0, 0, 16), *matched, drop]
     return [*program, drop]

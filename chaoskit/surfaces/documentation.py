@@ -18,6 +18,7 @@ from pydantic_core import PydanticUndefined
 
 from chaoskit.engine.explaining import written_name
 from chaoskit.model.files import HostFile
+from chaoskit.model.port_range import PortRange
 from chaoskit.model.record import OpenRecord, Record
 from chaoskit.model.units import Bound, Drift, Duration, Fraction, Offset, Rate, Size
 
@@ -26,6 +27,7 @@ _WORDS: Mapping[Any, str] = {
     Duration: "duration, such as 500ms", Size: "size, such as 512MiB", Rate: "rate, such as 100/s",
     Fraction: "percentage, such as 99.9%", Bound: "limit, such as <= 30s",
     Offset: "step of time, such as +1h", Drift: "rate of a clock, such as +500ppm", HostFile: "path of a file",
+    PortRange: "port, or range of ports such as 8000-8010",
 }  # fmt: skip
 
 

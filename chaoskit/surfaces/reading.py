@@ -168,7 +168,7 @@ def _say_limits(made: Plan) -> None:
         if limit.success is not None
     ]
     ends += [f"the file {file} is there" for file in when.file]
-    ends += [f"{probe} does not exit with 0 (every {probe.every})" for probe in when.probes]
+    ends += [f"not: {probe} {probe.yes} (every {probe.every})" for probe in when.probes]
     for what in ends:
         say(f"aborts, and heals, when {what}")
     if radius.max_targets is not None:

@@ -118,8 +118,9 @@ while True:
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "network.port_block (reject, both ways, one peer)": (
         "network.port_block",
-        {"action": "reject", "direction": "both", "udp_ports": [53], "peers": {"node": "n1"}},
+        {"action": "reject", "direction": "both", "ports": ["7990-8000"], "udp_ports": [53], "peers": {"node": "n1"}},
     ),
+    "network.port_block (ranges of UDP)": ("network.port_block", {"ports": (), "udp_ports": [53, "5400-5500"]}),
     "network.delay (scattered, one way, one peer)": (
         "network.delay",
         {"delay": "20ms", "jitter": "10ms", "distribution": "pareto", "direction": "out", "peers": {"node": "n1"}},

@@ -19,6 +19,7 @@ from chaoskit.model.facts import (
     DroppedQuery,
     ExecQuery,
     NodeStateQuery,
+    PageQuery,
     PidFileQuery,
     ProcessesQuery,
     ProcessInfo,
@@ -460,3 +461,15 @@ def test_nothing_of_a_lab_can_be_seen_from_the_host(up: Up) -> None:
     up(plans.bare(2))
     assert {name for _, name in socket.if_nameindex()} == before
     assert Path("/proc/self/mountinfo").read_text() == mounts
+
+
+def test_a_page_is_asked_for_from_within_a_node(up: Up) -> None:
+    lab = up(plans.plan(plans.node("n0", 0, services=(plans.web(),)), plans.node("n1", 1)))
+    seen = lab.read(PageQuery(node="n1", url="http://n0:8000/"))
+    assert (seen.value, seen.data) == ("there", "")
+    for url, why in {"http://n0:8000/none": "status 404", "http://n1:8000/": "Connect call failed"}.items():
+        seen = lab.read(PageQuery(node="n1", url=url))
+        assert seen.value == "not there"
+        assert why in seen.data
+    lab.perform(PowerOff(node="n1"))
+    assert lab.read(PageQuery(node="n1", url="http://n0:8000/")).value == "not there"

@@ -63,8 +63,11 @@ def test_a_role_that_nobody_knows_of_protects_everything() -> None:
 
 def test_ports_are_protected_in_both_protocols() -> None:
     radius = BlastRadius.model_validate({"protected": {"ports": [53]}})
-    for block in (BlockPorts(tag="t", links=(), tcp=(53,)), BlockPorts(tag="t", links=(), udp=(53, 80))):
+    blocks = [{"tcp": (53,)}, {"udp": (53, 80)}, {"tcp": ("50-60",)}, {"udp": ("53-53",)}]
+    for block in (BlockPorts.model_validate({"tag": "t", "links": (), **ports}) for ports in blocks):
         assert "would block port 53" in excess(radius, hit_of("x", ("db1",), (block,)), (), AROUND, lambda role: ())
+    beside = BlockPorts.model_validate({"tag": "t", "links": (), "tcp": ("1-52", "54-65535")})
+    assert excess(radius, hit_of("x", ("db1",), (beside,)), (), AROUND, lambda role: ()) == ""
 
 
 def test_the_stricter_limits_hold() -> None:

@@ -175,6 +175,77 @@ def test_when_a_command_in_a_node_says_so(bench: Bench) -> None:
     assert 45 <= (said(events, "fault.injected")["cut"]["began_ns"] - START_NS) / 1e9 < 45.7
 
 
+DOWN = {"client": "orders", "is": "down"}
+LOGGED = {"log": {"service": "database", "says": "^promoted"}}
+
+
+def logs_at(bench: Bench, second: float) -> None:
+    """The database of db2 writes a line so long after the run began."""
+    log = bench.run.logs / "0" / "db2" / "database.log"
+
+    def write(now_ns: int) -> None:
+        if log.parent.parent.exists() and now_ns >= START_NS + second * 1e9 and not log.exists():
+            log.parent.mkdir(exist_ok=True)
+            log.write_text("promoted to leader\n")
+
+    bench.clock.on_step.append(write)
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_when_all_has_happened_the_last_of_it_counts(bench: Bench, early: bool) -> None:
+    """What happened stays so: the promotion is 3 s after the first, the line comes before it or long after it."""
+    method = [FIRST | {"at": "1s"}, {
+        "inject": CUT, "name": "second", "target": {"node": "db3"}, "during": "first", "when": {"all": [PROMOTED, LOGGED]},
+        "within": "29s", "for": "2s",
+    }]  # fmt: skip
+    plain = Bench(bench.run.path.parent / "plain")
+    zero_s = next(e["t_ns"] for e in plain.go(method=method[:1]) if e["kind"] == "baseline.ended") / 1e9 - START_NS / 1e9
+    logs_at(bench, zero_s + (2.5 if early else 12))
+    events = bench.go(method=method)
+    triggered = said(events, "action.triggered")["second"]
+    assert triggered["details"].count("; ") == 1
+    assert "db2 gained the role primary" in triggered["details"]
+    assert "promoted to leader" in triggered["details"]
+    after_s = said(events, "fault.injected")["second"]["at_s"] - said(events, "fault.injected")["first"]["at_s"]
+    assert (3.0 <= after_s < 3.4) if early else (10.9 <= after_s < 11.5)
+    assert healed(bench)
+
+
+def test_what_must_hold_at_the_same_time_is_not_met_by_one_after_the_other(bench: Bench) -> None:
+    """db1 leads until its power goes; the client is back when another one leads. Both hold once, and never together."""
+    back = {"client": "orders", "is": "back"}
+    first_leader = {"role": "primary", "held_by": "db1"}
+    second = {
+        "inject": CUT, "name": "second", "target": {"node": "db3"}, "during": "first", "when": {"all": [back, first_leader]},
+        "within": "25s", "for": "1s",
+    }  # fmt: skip
+    events = bench.go(method=[FIRST | {"inject": "node.power_off"}, second])
+    reason = said(events, "action.skipped")["second"]["reason"]
+    assert "the client orders is back and db1 holds the role primary" in reason
+    assert healed(bench)
+
+
+def test_when_any_has_happened_the_first_of_it_counts(bench: Bench) -> None:
+    never = {"role": "primary", "gained_by": "db3"}
+    either = {"any": [never, {"all": [DOWN | {"for": "1s"}, {"role": "primary", "held_by": "nobody"}]}]}
+    second = {"inject": CUT, "name": "second", "target": {"node": "db3"}, "during": "first", "when": either, "for": "1s"}
+    events = bench.go(method=[FIRST | {"inject": "node.power_off"}, second])
+    after_s = said(events, "fault.injected")["second"]["at_s"] - said(events, "fault.injected")["first"]["at_s"]
+    assert 1.0 <= after_s < 2.5
+    triggered = said(events, "action.triggered")["second"]
+    assert "orders failed" in triggered["details"]
+    assert "nobody held the role primary" in triggered["details"]
+    words = "db3 gains the role primary or (the client orders is down for 1s and nobody holds the role primary)"
+    assert triggered["what"] == words
+
+
+def test_held_until_any_of_several_things(bench: Bench) -> None:
+    until = {"any": [{"client": "orders", "is": "back"}, {"role": "primary", "gained_by": "db3"}]}
+    events = bench.go(method=[FIRST | {"until": until}])
+    held_s = said(events, "fault.healed")["first"]["at_s"] - said(events, "fault.injected")["first"]["at_s"]
+    assert 3 + 5 < held_s < 12, "after the failover and the window S, long before the 30 s of `for`"
+
+
 # -- repetition, stagger, at once --------------------------------------------------------------------------------------------
 
 
@@ -274,6 +345,11 @@ HANG = {"inject": "node.hang", "name": "first", "target": {"node": "db3"}, "at":
             {"inject": "network.port_block", "target": {"role": "primary"}, "with": {"ports": [5432]}},
             "would block port 5432, which is protected",
         ),
+        (
+            {"protected": {"ports": [5432]}},
+            {"inject": "network.port_block", "target": {"role": "primary"}, "with": {"udp_ports": ["5000-6000"]}},
+            "would block port 5432, which is protected",
+        ),
     ],
 )
 def test_what_goes_too_far_is_not_done_and_all_is_healed(
@@ -316,6 +392,8 @@ FAIL = {"command": ["test", "-e", "/tmp/healthy"], "on": "app", "every": "1s"}
         ({"probes": [{"command": ["sh", "-c", "echo no quorum; exit 3"]}]}, "on this machine failed (exit code 3: no quorum)"),
         ({"probes": [{"command": ["sleep", "30"], "timeout": "100ms"}]}, "not done within 100ms"),
         ({"probes": [{"command": ["/nonexistent/probe"]}]}, "could not be run: No such file"),
+        ({"probes": [{"http": "http://db1:5432/", "on": "db2"}]}, "http://db1:5432/ on db2 failed (http://db1:5432/: silent)"),
+        ({"probes": [{"http": "http://127.0.0.1:1/"}]}, "http://127.0.0.1:1/ on this machine failed (exit code 1"),
     ],
 )
 def test_every_abort_condition_heals_and_then_ends_the_run(tmp_path: Path, when: dict[str, Any], why: str) -> None:
@@ -345,7 +423,8 @@ def test_every_abort_condition_heals_and_then_ends_the_run(tmp_path: Path, when:
 
 def test_probes_that_hold_abort_nothing(bench: Bench) -> None:
     bench.clock.on_step.append(lambda now: bench.backend.labs and bench.backend.labs[0].cluster.touched.add("app:/tmp/healthy"))
-    when = {"probes": [FAIL, {"command": ["true"]}], "file": ["STOP", str(bench.run.path / "nowhere" / "STOP")]}
+    page = {"http": "http://db3:5432/", "on": "app"}
+    when = {"probes": [FAIL, page, {"command": ["true"]}], "file": ["STOP", str(bench.run.path / "nowhere" / "STOP")]}
     when["clients"] = {"orders": {"success": "< 50%", "over": "10s"}}
     bench.go(**{"abort-when": when})
     assert bench.ended_by is None

@@ -9,6 +9,7 @@ import pytest
 
 from chaoskit.engine.resetting import NotRestored, SharedLab, questions
 from chaoskit.engine.running import run_plan
+from chaoskit.model.errors import LabUnavailable
 from chaoskit.model.facts import NodeStateQuery, ReachQuery, ServiceQuery
 from chaoskit.surfaces.conducting import judged
 from tests.engine.bench import REGISTRY, Bench
@@ -49,6 +50,44 @@ def test_every_trial_uses_the_lab_once_it_is_as_before(bench: Bench) -> None:
     assert result.verdict == "passed", result.reasons
     ledgers = [t.rpo for t in result.trials if t.rpo is not None]
     assert [(rpo.phantom, rpo.duplicated, rpo.lost.point) for rpo in ledgers] == [(0, 0, 0)] * 3  # each its own tokens
+
+
+LOGGED = {"log": {"service": "database", "says": "promoted"}}
+
+
+@pytest.mark.parametrize("condition", [LOGGED, {"any": [{"client": "orders", "is": "down"}, LOGGED]}])
+@pytest.mark.parametrize("key", ["when", "until"])
+def test_who_waits_for_a_line_of_a_log_is_refused_on_a_lab_whose_logs_are_elsewhere(
+    bench: Bench, key: str, condition: dict[str, Any]
+) -> None:
+    lab = standing(bench)
+    before = list(lab.performed)
+    action = {"inject": "node.hang", "target": {"node": "db3"}, "for": "2s", key: condition}
+    events = go(bench, method=[action])
+    assert isinstance(bench.ended_by, LabUnavailable)
+    assert "the logs of the lab mine are not this run's, and an action waits for a line of one; leave --on out" in str(
+        bench.ended_by
+    )
+    assert lab.performed == before
+    assert not lab.is_down
+    assert not [e for e in events if e["kind"].startswith(("fault.", "lab.joined"))]
+
+
+def test_who_waits_for_something_else_is_not(bench: Bench) -> None:
+    standing(bench)
+    go(
+        bench,
+        method=[
+            {
+                "inject": "node.hang",
+                "target": {"node": "db3"},
+                "at": "1s",
+                "for": "2s",
+                "until": {"client": "orders", "is": "back"},
+            }
+        ],
+    )
+    assert bench.ended_by is None
 
 
 def test_a_trial_on_a_lab_that_is_not_restored_is_invalid_and_says_what_is_different(bench: Bench) -> None:

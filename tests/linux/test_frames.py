@@ -33,6 +33,22 @@ def is_whole(frame: bytes) -> bool:
     return frames.checksum(ip[12:20] + struct.pack("!BBH", 0, 6, len(segment)) + segment) == 0
 
 
+@given(st.integers(1, 65535), st.binary(max_size=64))
+def test_a_spoilt_datagram_is_right_in_all_but_its_checksum(port: int, payload: bytes) -> None:
+    macs, addresses = (b"\2aaaaa", b"\2bbbbb"), (bytes([198, 18, 0, 1]), bytes([198, 18, 0, 2]))
+    frame = frames.spoilt_datagram(macs, addresses, port, payload)
+    assert (frame[:6], frame[6:12], frame[12:14]) == (macs[1], macs[0], b"\x08\x00")
+    assert frames.checksum(frame[14:34]) == 0, "routers and switches take it"
+    assert (frame[23], frame[26:30], frame[30:34]) == (17, *addresses)
+    datagram = frame[34:]
+    assert int.from_bytes(datagram[2:4], "big") == port
+    assert int.from_bytes(datagram[4:6], "big") == len(datagram) == int.from_bytes(frame[16:18], "big") - 20
+    assert datagram[8:] == payload
+    pseudo = frame[26:34] + struct.pack("!BBH", 0, 17, len(datagram))
+    assert frames.checksum(pseudo + datagram) != 0
+    assert datagram[6:8] != b"\0\0", "no checksum at all would be taken"
+
+
 def test_a_plain_frame_is_as_long_as_its_packet() -> None:
     assert frames.packet_bytes(vnet() + ETHERNET + bytes(1500)) == 1500
 

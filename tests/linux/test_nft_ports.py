@@ -48,7 +48,7 @@ port_numbers = st.integers(1, 65535)
 
 @given(st.lists(port_numbers, max_size=4), st.lists(port_numbers, max_size=4))
 def test_each_blocked_port_is_a_rule_for_its_protocol_and_destination(tcp: list[int], udp: list[int]) -> None:
-    batch = nft.block("t", [("n0e0", "n1e0")], tcp, udp)
+    batch = nft.block("t", [("n0e0", "n1e0")], [(port, port) for port in tcp], [(port, port) for port in udp])
     assert hook(batch) == 2  # forward
     seen = []
     for rule in expressions(batch):
@@ -66,8 +66,20 @@ def test_each_blocked_port_is_a_rule_for_its_protocol_and_destination(tcp: list[
     assert seen == [(b"\x06", port) for port in tcp] + [(b"\x11", port) for port in udp]
 
 
+@given(port_numbers, port_numbers)
+def test_a_range_is_one_rule_from_its_first_port_to_its_last(one: int, two: int) -> None:
+    first, last = sorted((one, two))
+    (rule,) = expressions(nft.block("t", [("n0e0", "n1e0")], [(first, last)], []))
+    compares = [(d["NFTA_CMP_OP"], int.from_bytes(compared(d), "big")) for name, d in rule[7:] if name == "cmp"]
+    if first == last:
+        assert compares == [("NFT_CMP_EQ", first)]
+    else:
+        assert compares == [("NFT_CMP_GTE", first), ("NFT_CMP_LTE", last)]
+    assert [name for name, _ in rule[-2:]] == ["counter", "immediate"]
+
+
 def test_rejecting_happens_before_the_way_is_chosen_by_hardware_address_and_as_the_protocol_wants() -> None:
-    batch = nft.reject("t", [("n0e0", "02:c5:c6:12:00:0c")], [5432], [53])
+    batch = nft.reject("t", [("n0e0", "02:c5:c6:12:00:0c")], [(5432, 5432)], [(53, 53)])
     assert hook(batch) == 0  # prerouting: the bridge family rejects nowhere later
     for rule, protocol in zip(expressions(batch), (b"\x06", b"\x11"), strict=True):
         names, data = [name for name, _ in rule], [d for _, d in rule]

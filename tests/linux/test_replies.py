@@ -166,8 +166,9 @@ def run(program: list[tuple[int, int, int, int]], frame: bytes, packet_type: int
                 index = 4 * (frame[k] & 0xF)
             elif code == 0x05:
                 at += k
-            elif code in (0x15, 0x45):
-                at += yes if (accumulator == k if code == 0x15 else accumulator & k) else no
+            elif code in (0x15, 0x25, 0x35, 0x45):
+                holds = {0x15: accumulator == k, 0x25: accumulator > k, 0x35: accumulator >= k, 0x45: accumulator & k}[code]
+                at += yes if holds else no
             else:
                 assert code == 0x06
                 return k
@@ -175,10 +176,20 @@ def run(program: list[tuple[int, int, int, int]], frame: bytes, packet_type: int
             return 0
 
 
-@pytest.mark.parametrize("ports", [((5432, 80), (53,)), ((), (53,)), ((80,), ())])
-def test_the_filter_lets_through_what_is_to_be_answered_and_nothing_else(ports: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
-    program = replies.port_filter(*ports, 96)
-    for number in (53, 80, 5432, 5433):
+Spans = tuple[tuple[int, int], ...]
+
+
+@pytest.mark.parametrize(
+    "spans",
+    [
+        (((5432, 5432), (80, 80)), ((53, 53),)), ((), ((53, 53),)), (((80, 80),), ()), (((54, 80), (5000, 5432)), ((53, 79),)),
+        (((1, 65535),), ((5433, 65535),)),
+    ],
+)  # fmt: skip
+def test_the_filter_lets_through_what_is_to_be_answered_and_nothing_else(spans: tuple[Spans, Spans]) -> None:
+    program = replies.port_filter(*spans, 96)
+    ports = [[n for n in range(65536) if any(first <= n <= last for first, last in which)] for which in spans]
+    for number in (0, 53, 54, 79, 80, 81, 4999, 5000, 5432, 5433, 65535):
         for protocol, wanted in ((6, ports[0]), (17, ports[1])):
             body = struct.pack("!HH", 40000, number) + bytes(20)
             for options in (b"", b"\x01\x01\x01\x00"):

@@ -82,7 +82,7 @@ class SimulatedCluster:
         if tcp_port is None:
             return "answered"
         for block in self.blocks.values():
-            if Link(source=source, destination=destination) in block.links and tcp_port in block.tcp:
+            if Link(source=source, destination=destination) in block.links and any(tcp_port in span for span in block.tcp):
                 return "refused" if block.reject else "silent"
         return "answered" if any(tcp_port in process.listens for process in self.processes(destination)) else "refused"
 

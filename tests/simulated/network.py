@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 from chaoskit.model.facts import (
     CarrierQuery,
     DroppedQuery,
     LinkQuery,
+    PageQuery,
     ReachQuery,
     Reading,
 )
@@ -54,6 +56,9 @@ def reach(c: SimulatedCluster, query: ReachQuery) -> Reading:
         return Reading(value="silent")
     if query.way == "one_way":
         lost = c.is_cut(query.source, query.destination) or {query.source, query.destination} & (c.off | c.unplugged)
+        way = Link(source=query.source, destination=query.destination)
+        ports = [span for blocked in c.blocks.values() if way in blocked.links for span in blocked.udp]
+        lost = lost or (query.udp_port is not None and any(query.udp_port in span for span in ports))
         return Reading(value="silent" if lost else "answered")
     return Reading(value=c.probed(query.source, query.destination, query.tcp_port))
 
@@ -76,6 +81,12 @@ def link(c: SimulatedCluster, query: LinkQuery) -> Reading:
     return Reading(value=query.judged(number), number=number)
 
 
+def page(c: SimulatedCluster, query: PageQuery) -> Reading:
+    """Every member has a page, as long as a probe to the service's port is answered."""
+    seen = c.probed(query.node, str(urlsplit(query.url).hostname), 5432)
+    return Reading(value="there" if seen == "answered" else "not there", data=f"{query.url}: {seen}")
+
+
 def carrier(c: SimulatedCluster, query: CarrierQuery) -> Reading:
     return Reading(value="off" if query.node in c.off else "no_carrier" if query.node in c.unplugged else "up")
 
@@ -92,6 +103,7 @@ DEEDS: dict[str, Callable[[SimulatedCluster, Any], None]] = {
     "shape_links": shape,
 }
 ANSWERS: dict[str, Callable[[SimulatedCluster, Any], Reading]] = {
+    "page": page,
     "reach": reach,
     "link": link,
     "carrier": carrier,

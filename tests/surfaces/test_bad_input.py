@@ -50,7 +50,11 @@ CASES = {
     "a later action as target": ("{node: db2}", "{of: later}", ["earlier action 'later'", "allowed: power"]),
     "unknown action as target": ("{group: app}", "{not_of: pwer}", ["value: pwer", "allowed: power", "mean 'power'"]),
     "within for nothing": ("after: power", "after: power\n    within: 3s", ["`when`, which is not there", "value: 3s"]),
-    "a trigger without a subject": ("after: power", "when: {gained_by: anyone}", ["one of role, client, log and probe"]),
+    "a trigger without a subject": (
+        "after: power",
+        "when: {gained_by: anyone}",
+        ["one of role, client, log, probe, all and any"],
+    ),
     "a trigger of no role": ("after: power", "when: {role: primar, held_by: nobody}", ["value: primar", "mean 'primary'"]),
     "a role's trigger without how": ("after: power", "when: {role: primary}", ["one of gained_by and held_by"]),
     "gained by whom": (
@@ -69,6 +73,19 @@ CASES = {
     "a pattern that is none": ("after: power", "when: {log: {service: store, says: '('}}", ["not a regular expression"]),
     "a log of nothing": ("after: power", "when: {log: {service: stor, says: up}}", ["value: stor", "mean 'store'"]),
     "what cannot last": ("after: power", "when: {role: primary, gained_by: db1, for: 3s}", ["belongs to what can last"]),
+    "a part of a condition that is wrong": (
+        "after: power",
+        "when: {all: [{client: orders, is: down}, {any: [{role: primari, held_by: anyone}, {client: orders, is: back}]}]}",
+        ["value: primari", "mean 'primary'", "method[1].when.all[1].any[0].role"],
+    ),
+    "a condition of one part": ("after: power", "when: {any: [{client: orders, is: down}]}", ["at least 2"]),
+    "all of it for a while": (
+        "after: power",
+        "when: {all: [{client: orders, is: down}, {role: primary, held_by: nobody}], for: 3s}",
+        ["for: belongs to each of the conditions within"],
+    ),
+    "a probe of two things": ("after: power", "until: {probe: {command: [x], http: 'http://db1/'}}", ["one of command and http"]),
+    "a page that is none": ("after: power", "until: {probe: {http: 'db1:80'}}", ["a whole URL", "value: db1:80"]),
     "a probe that takes long": ("after: power", "until: {probe: {command: [x], timeout: 1m}}", ["at most 10s"]),
     "a probe in no node": ("after: power", "until: {probe: {command: [x], on: db9}}", ["value: db9", "db1, db2, db3, app"]),
     "repeated at once": ("after: power", "after: power\n    times: 3", ["every: 30s", "value: 3"]),

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from chaoskit.backends.linux_host.node import echo_socket, packet_socket, stream_socket
+from chaoskit.linux import frames
 
 if TYPE_CHECKING:
     import ssl
 
 _ECHO_REQUEST = 8
 _ECHO_REPLY = 0
+_ETH_P_IPV4 = 0x0800
 _ETH_P_ARP = 0x0806
 _ETH_P_LOCAL = 0x88B5
 _RESEND_S = 0.1
@@ -77,30 +79,50 @@ async def _resolved(init: int, address: str, device: str, timeout_s: float) -> s
         )
 
 
-async def arrives(source: tuple[int, str], destination: tuple[int, str], mac: str, timeout_s: float) -> str:
+Place = tuple[int, str]
+"""(first process of a node, device)."""
+
+
+async def arrives(source: Place, destination: Place, mac: str, timeout_s: float) -> str:
     """answered | silent | unreachable: whether frames from one node's interface come out of another's.
 
     They carry an EtherType for local experiments, which no kernel and no program of the cluster minds.
     """
     token = os.urandom(8)
-    frame = (
-        bytes.fromhex(mac.replace(":", "")) + b"\x02\xc6" + token[:4] + struct.pack("!H", _ETH_P_LOCAL) + token.ljust(46, b"\0")
-    )
+    frame = _raw(mac) + b"\x02\xc6" + token[:4] + struct.pack("!H", _ETH_P_LOCAL) + token.ljust(46, b"\0")
+    return await _comes_out(source, destination, _ETH_P_LOCAL, frame, token, timeout_s)
+
+
+async def datagram_arrives(
+    source: Place, destination: Place, mac: str, addresses: tuple[str, str], port: int, timeout_s: float
+) -> str:
+    """The same of UDP datagrams to a port. Their checksum is wrong, so that the program behind the port never gets one."""
+    token = os.urandom(8)
+    ips = socket.inet_aton(addresses[0]), socket.inet_aton(addresses[1])
+    frame = frames.spoilt_datagram((b"\x02\xc6" + token[:4], _raw(mac)), ips, port, token.ljust(18, b"\0"))
+    return await _comes_out(source, destination, _ETH_P_IPV4, frame, token, timeout_s)
+
+
+def _raw(mac: str) -> bytes:
+    return bytes.fromhex(mac.replace(":", ""))
+
+
+async def _comes_out(source: Place, destination: Place, kind: int, frame: bytes, token: bytes, timeout_s: float) -> str:
     try:
-        sender = packet_socket(*source, _ETH_P_LOCAL)
+        sender = packet_socket(*source, kind)
     except OSError as error:
         if error.errno in (errno.ENODEV, errno.ENETDOWN):
             return "unreachable"
         raise
     with sender:
         try:
-            listener = packet_socket(*destination, _ETH_P_LOCAL)
+            listener = packet_socket(*destination, kind)
         except OSError as error:
             if error.errno in (errno.ENODEV, errno.ENETDOWN):
                 return "silent"
             raise
         with listener:
-            return await _repeated(sender, lambda _: sender.send(frame), lambda got: got[14:22] == token, timeout_s, listener)
+            return await _repeated(sender, lambda _: sender.send(frame), lambda got: token in got, timeout_s, listener)
 
 
 async def _repeated(

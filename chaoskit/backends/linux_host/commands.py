@@ -28,6 +28,7 @@ class Commands(Department):
     def questions(self) -> dict[str, Handler]:
         return {
             "exec": self._exec,
+            "page": self._page,
             "node_state": self._node_state,
             "service": self._service,
             "processes": self._processes,
@@ -43,6 +44,11 @@ class Commands(Department):
         if "ok_codes" in act and code not in act["ok_codes"]:
             raise Refused(f"{node.name}: {' '.join(act['argv'])}: exit code {code}", output[-4096:])
         return {"code": code, "output": output}
+
+    async def _page(self, query: Json) -> Json:
+        check = {"http": query["url"], "timeout_s": query["timeout_s"]}
+        missing = await self._supervisor.asked(self._find(query["node"]), check)
+        return {"value": "not there" if missing else "there", "data": missing}
 
     async def _signal(self, act: Json) -> Json:
         node = self._find(act["node"])

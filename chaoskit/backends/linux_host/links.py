@@ -73,7 +73,11 @@ class Links(Department):
         if not destination.init:
             return {"value": "silent"}
         way = (source.init, query["device"]), (destination.init, query["their_device"])
-        return {"value": await asking.arrives(*way, query["mac"], query["timeout_s"])}
+        if query["udp_port"] is None:
+            return {"value": await asking.arrives(*way, query["mac"], query["timeout_s"])}
+        addresses = query["own_address"], query["address"]
+        seen = await asking.datagram_arrives(*way, query["mac"], addresses, query["udp_port"], query["timeout_s"])
+        return {"value": seen}
 
     async def _felt(self, query: Json) -> Json:
         return await feeling.felt(self._find(query["source"]), self._find(query["destination"]), query)

@@ -135,8 +135,9 @@ def _set_address(plan: LabPlan, step: steps.SetAddress) -> dict[str, Any]:
 
 
 def _answer_names(plan: LabPlan, step: steps.AnswerNames) -> dict[str, Any]:
-    tcp = () if step.names else (DNS_PORT,)
-    drop = nft.block(step.tag, shaping.cut_pairs(plan, step), tcp, (DNS_PORT,))
+    dns = [(DNS_PORT, DNS_PORT)]
+    tcp = [] if step.names else dns
+    drop = nft.block(step.tag, shaping.cut_pairs(plan, step), tcp, dns)
     answering = {"response": step.response, "names": list(step.names), "answers": step.answers}
-    ways = {"ways": shaping.answered_ways(plan, step), "tcp": list(tcp), "udp": [DNS_PORT]}
+    ways = {"ways": shaping.answered_ways(plan, step), "tcp": tcp, "udp": dns}
     return {"act": step.kind, "tag": step.tag, "drop": packed(drop), **answering, **ways}

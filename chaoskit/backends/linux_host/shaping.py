@@ -42,8 +42,14 @@ def trials() -> dict[str, dict[str, Any]]:
     switch = rtnl.bridge_index(0)
     return {
         names.NETWORK_CUT: {"family": netlink.NETLINK_NETFILTER, "batch": packed(nft.cut("trial", [pair]))},
-        names.NETWORK_PORTS: {"family": netlink.NETLINK_NETFILTER, "batch": packed(nft.block("trial", [pair], [1], [1]))},
-        names.NETWORK_REJECT: {"family": netlink.NETLINK_NETFILTER, "batch": packed(nft.reject("trial", [mac], [1], [1]))},
+        names.NETWORK_PORTS: {
+            "family": netlink.NETLINK_NETFILTER,
+            "batch": packed(nft.block("trial", [pair], [(1, 2)], [(1, 1)])),
+        },
+        names.NETWORK_REJECT: {
+            "family": netlink.NETLINK_NETFILTER,
+            "batch": packed(nft.reject("trial", [mac], [(1, 2)], [(1, 1)])),
+        },
         names.NETWORK_LINK: {"family": netlink.NETLINK_ROUTE, "batch": packed(rtnl.batch(rtnl.set_port(switch, up=False)))},
     }
 
@@ -52,7 +58,9 @@ def one_way(plan: LabPlan, query: facts.ReachQuery) -> dict[str, Any]:
     """What the holder is asked: a frame from the one node's interface to the other's."""
     device, there = meeting(plan, query)
     place = {"device": device, "destination": query.destination, "their_device": there.device, "mac": there.mac}
-    return {"kind": "one_way", "node": query.source, "timeout_s": query.timeout_s, **place}
+    addresses = {"own_address": plan.address(query.source, there.network), "address": there.address}
+    asked = {"kind": "one_way", "node": query.source, "timeout_s": query.timeout_s, "udp_port": query.udp_port}
+    return {**asked, **place, **addresses}
 
 
 def meeting(plan: LabPlan, query: facts.ReachQuery) -> tuple[str, InterfacePlan]:
@@ -116,12 +124,13 @@ def interfaces(plan: LabPlan, name: str, network: str | None) -> list[tuple[int,
 
 
 def _block_ports(plan: LabPlan, step: steps.BlockPorts) -> dict[str, Any]:
-    drop = nft.block(step.tag, cut_pairs(plan, step), step.tcp, step.udp)
+    tcp, udp = [span.pair for span in step.tcp], [span.pair for span in step.udp]
+    drop = nft.block(step.tag, cut_pairs(plan, step), tcp, udp)
     if not step.reject:
         return netfilter(drop)
     ways = answered_ways(plan, step)
-    reject = nft.reject(step.tag, [(way["port"], way["mac"]) for way in ways], step.tcp, step.udp)
-    ports = {"tcp": list(step.tcp), "udp": list(step.udp)}
+    reject = nft.reject(step.tag, [(way["port"], way["mac"]) for way in ways], tcp, udp)
+    ports = {"tcp": tcp, "udp": udp}
     return {"act": "reject_ports", "tag": step.tag, "reject": packed(reject), "drop": packed(drop), "ways": ways, **ports}
 
 

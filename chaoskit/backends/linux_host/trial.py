@@ -98,7 +98,7 @@ def _inside(wires: str, act: dict[str, Any] | None, rootless: bool) -> None:
     transport.send_batch(netlink.NETLINK_ROUTE, unpacked(wires))
     if act is not None:
         if "filter" in act:
-            responding.filtered_socket(replies.port_filter([1], [1], 64)).close()
+            responding.filtered_socket(replies.port_filter([(1, 1)], [(1, 1)], 64)).close()
             return
         for part in act.get("batches", [act]):
             transport.send_batch(part["family"], unpacked(part["batch"]), tolerate=part.get("tolerate", ()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from chaoskit.model.facts.activities import ActivityQuery
 from chaoskit.model.facts.clocks import ClockQuery
 from chaoskit.model.facts.disks import DiskErrorsQuery, DiskFlushQuery, FileQuery, VolumeQuery, VolumeSpeedQuery
-from chaoskit.model.facts.network import CarrierQuery, DroppedQuery, ReachQuery
+from chaoskit.model.facts.network import CarrierQuery, DroppedQuery, PageQuery, ReachQuery
 from chaoskit.model.facts.nodes import (
     ExecQuery,
     NodeStateQuery,
@@ -53,6 +53,7 @@ __all__ = [
     "NeighbourQuery",
     "NodeStateQuery",
     "OwnersQuery",
+    "PageQuery",
     "PidFileQuery",
     "ProcessInfo",
     "ProcessStateQuery",

@@ -9,7 +9,7 @@ from pydantic import Field, TypeAdapter
 from chaoskit.model.facts.activities import ActivityQuery
 from chaoskit.model.facts.clocks import ClockQuery
 from chaoskit.model.facts.disks import DiskErrorsQuery, DiskFlushQuery, FileQuery, VolumeQuery, VolumeSpeedQuery
-from chaoskit.model.facts.network import CarrierQuery, DroppedQuery, ReachQuery
+from chaoskit.model.facts.network import CarrierQuery, DroppedQuery, PageQuery, ReachQuery
 from chaoskit.model.facts.nodes import (
     ExecQuery,
     NodeStateQuery,
@@ -31,6 +31,7 @@ Query = Annotated[
     | NameQuery
     | NeighbourQuery
     | OwnersQuery
+    | PageQuery
     | ReachQuery
     | CarrierQuery
     | LinkQuery

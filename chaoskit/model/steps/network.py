@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 from chaoskit.model import capability
+from chaoskit.model.port_range import PortRange
 from chaoskit.model.steps.record import Link, StepRecord
 
 
@@ -45,8 +46,8 @@ class BlockPorts(StepRecord):
     tag: str
     """Names this block; `JoinLinks` with the same tag undoes exactly it."""
     links: tuple[Link, ...]
-    tcp: tuple[int, ...] = ()
-    udp: tuple[int, ...] = ()
+    tcp: tuple[PortRange, ...] = ()
+    udp: tuple[PortRange, ...] = ()
     reject: bool = False
     """True: the sender is told at once (TCP reset, ICMP port unreachable). Needs the capability `network.reject`."""
     network: str | None = None
