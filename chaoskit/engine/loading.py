@@ -23,7 +23,7 @@ from chaoskit.engine.labfile import LabFile, Override, lab_path, read_lab
 from chaoskit.engine.overriding import fill_in_configuration, lay_overrides
 from chaoskit.engine.policies import lay_out_policies
 from chaoskit.engine.predicting import detector_period_s, predicted_rto_s
-from chaoskit.engine.registry import Registry
+from chaoskit.engine.registry import DEFAULT_BACKEND, Registry
 from chaoskit.engine.rendering import RenderedLab, render_lab
 from chaoskit.engine.secrets import secret_problems
 from chaoskit.engine.yaml_source import parsed_document, read_document
@@ -102,8 +102,14 @@ class _Problems:
             raise InputError(sorted(self.found, key=lambda p: (files.index(p.file), p.line or 0, p.column or 0)))
 
 
-def load(path: Path, overrides: Sequence[str] = (), registry: Registry | None = None, text: str | None = None) -> Loaded:
-    """The experiment in a file, with `name=value` overrides, and its lab. InputError with every problem of both.
+def load(
+    path: Path,
+    overrides: Sequence[str] = (),
+    registry: Registry | None = None,
+    text: str | None = None,
+    backend: str = DEFAULT_BACKEND,
+) -> Loaded:
+    """The experiment in a file, with `name=value` overrides, and its lab for a backend. InputError with all problems of both.
 
     `text`: the experiment itself, for one that stands in no file; `path` then names it, and relative paths start in its folder.
     """
@@ -120,7 +126,7 @@ def load(path: Path, overrides: Sequence[str] = (), registry: Registry | None = 
     lab = problems.attempt(lambda: _named_lab(document, path.parent))
     loaded_lab = None
     if lab is not None:
-        loaded_lab = _checked_lab(lab, installed, problems)
+        loaded_lab = _checked_lab(lab, backend, installed, problems)
     checker = None
     if experiment is not None:
         checker = Checker(experiment, document, installed, lab.spec if lab else None, indexes)
@@ -142,21 +148,25 @@ def load(path: Path, overrides: Sequence[str] = (), registry: Registry | None = 
 
 
 def load_lab(
-    path: Path, variant: str | None = None, settings: dict[str, Any] | None = None, registry: Registry | None = None
+    path: Path,
+    variant: str | None = None,
+    settings: dict[str, Any] | None = None,
+    registry: Registry | None = None,
+    backend: str = DEFAULT_BACKEND,
 ) -> LoadedLab:
     """A lab by itself, as `chaoskit lab up` takes it. InputError with every problem."""
     problems = _Problems()
-    loaded = _checked_lab(read_lab(path, variant, settings), registry or Registry(), problems)
+    loaded = _checked_lab(read_lab(path, variant, settings), backend, registry or Registry(), problems)
     problems.raise_any()
     if loaded is None:
         raise AssertionError("the lab could not be rendered, and nothing said why")
     return loaded
 
 
-def _checked_lab(lab: LabFile, registry: Registry, problems: _Problems) -> LoadedLab | None:
+def _checked_lab(lab: LabFile, backend: str, registry: Registry, problems: _Problems) -> LoadedLab | None:
     problems.add(endpoint_problems(lab.spec, lab.document, registry))
     problems.add(radius_problems(lab.spec.blast_radius, lab.document, lab.spec))
-    rendered = problems.attempt(lambda: render_lab(lab))
+    rendered = problems.attempt(lambda: render_lab(lab, backend))
     before = len(problems.found)
     predicted = problems.attempt(lambda: predicted_rto_s(lab.spec, lab.document))
     period_s = problems.attempt(lambda: detector_period_s(lab.spec, lab.document))

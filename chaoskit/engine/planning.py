@@ -59,11 +59,11 @@ class _Wanted:
     need: Need
 
 
-def lab_needs(lab: LoadedLab) -> tuple[Need, ...]:
+def lab_needs(lab: LoadedLab, survey: Survey) -> tuple[Need, ...]:
     """What a lab itself asks of its backend."""
     spec = lab.file.spec
     needs = []
-    if spec.image.apt:
+    if spec.image.apt and not _in_images(lab, survey):
         needs.append(Need(capability=PACKAGES_DEBIAN, why=f"to install {', '.join(spec.image.apt)}"))
     programmable = [
         f"{v} of {g}" for g, group in spec.nodes.items() for v, s in group.volumes.items() if s.kind == "programmable"
@@ -72,6 +72,12 @@ def lab_needs(lab: LoadedLab) -> tuple[Need, ...]:
         why = f"for the volumes of kind programmable: {', '.join(programmable)}"
         needs.append(Need(capability=VOLUME_PROGRAM, why=why))
     return tuple(needs)
+
+
+def _in_images(lab: LoadedLab, survey: Survey) -> bool:
+    """Whether every node that runs services has them from an image of its own."""
+    groups = [g for g in lab.file.spec.nodes.values() if g.services]
+    return survey.programs == "image" and all(g.image or g.build for g in groups)
 
 
 def check_lab(lab: LoadedLab, survey: Survey) -> None:
@@ -87,8 +93,9 @@ def check_capabilities(loaded: Loaded, survey: Survey) -> None:
 
 def _lab_lacks(lab: LoadedLab, survey: Survey) -> list[str]:
     name = lab.file.spec.name
-    missing = [f"{m.reason} (the lab {name} needs it)" for m in lab.rendered.missing]
-    return missing + _lacks([_Wanted(f"the lab {name}", need) for need in lab_needs(lab)], survey)
+    here = lab.rendered.files_missing if survey.programs == "image" else lab.rendered.missing
+    missing = [f"{m.reason} (the lab {name} needs it)" for m in here]
+    return missing + _lacks([_Wanted(f"the lab {name}", need) for need in lab_needs(lab, survey)], survey)
 
 
 def _clients_lack(loaded: Loaded) -> list[str]:

@@ -17,6 +17,9 @@ from chaoskit.model.errors import ChaoskitError, InputError, Problem
 GROUPS = ("backends", "clients", "faults", "measures", "objectives", "sections", "watchers")
 _PREFIX = "chaoskit."
 
+DEFAULT_BACKEND = "namespace"
+"""Where labs are built, and what they are rendered for, when nobody says."""
+
 
 class BrokenPlugin(ChaoskitError):
     """An installed package offers something that cannot be loaded, or that another package offers already."""

@@ -48,8 +48,15 @@ class RenderedLab:
     """A lab ready to be built, and what this machine lacks for it."""
 
     plan: LabPlan
-    missing: tuple[Capability, ...] = ()
-    """Programs, modules and package files the lab needs that are not here, each with what to do."""
+    required_missing: tuple[Capability, ...] = ()
+    """Programs and modules that `requires` names and this machine lacks, each with what to do."""
+    files_missing: tuple[Capability, ...] = ()
+    """Package files that templates named and that are not here."""
+
+    @property
+    def missing(self) -> tuple[Capability, ...]:
+        """All that a lab whose nodes run this machine's programs lacks here."""
+        return (*self.required_missing, *self.files_missing)
 
 
 def node_interfaces(spec: LabSpec) -> dict[str, tuple[InterfacePlan, ...]]:
@@ -143,6 +150,7 @@ class _Renderer:
     """Renders the parts of one lab; collects every problem, and what packages lack."""
 
     lab: LabFile
+    backend: str
     interfaces: Mapping[str, tuple[InterfacePlan, ...]]
     problems: list[Problem] = field(default_factory=list)
     missing: dict[str, Capability] = field(default_factory=dict)
@@ -174,6 +182,7 @@ class _Renderer:
             "peers": [_listed(n, addresses) for n in members if n != node],
             "volumes": {name: _mount(name, v) for name, v in spec.nodes[group].volumes.items()},
             "lab": spec.name,
+            "backend": self.backend,
             "bin": environment_bin(),
             "package_file": self._package_file,
         }
@@ -181,7 +190,7 @@ class _Renderer:
     def shared_names(self) -> dict[str, Any]:
         """What a template may name that belongs to the whole lab."""
         everything = self.names(self.spec.node_names()[0])
-        return {name: everything[name] for name in ("settings", "nodes", "addresses", "lab")}
+        return {name: everything[name] for name in ("settings", "nodes", "addresses", "lab", "backend")}
 
     def virtual_address(self, keys: Keys, template: str) -> str:
         """An address that stands in `keys`: one that clients on the lab's networks can reach, and no node's own."""
@@ -345,11 +354,11 @@ def client_nodes(spec: LabSpec) -> tuple[str, ...]:
     return tuple(n for n in spec.node_names() if not spec.services_of(n))
 
 
-def render_lab(lab: LabFile) -> RenderedLab:
-    """The plan of a lab. InputError with every problem of every template; nothing is started."""
+def render_lab(lab: LabFile, backend: str) -> RenderedLab:
+    """The plan of a lab on a backend. InputError with every problem of every template; nothing is started."""
     spec = lab.spec
     interfaces = node_interfaces(spec)
-    renderer = _Renderer(lab, interfaces)
+    renderer = _Renderer(lab, backend, interfaces)
     order = start_order(spec)
     nodes: list[NodePlan] = []
     roles: dict[str, dict[str, Check]] = {role: {} for role in spec.roles}
@@ -392,4 +401,4 @@ def render_lab(lab: LabFile) -> RenderedLab:
         virtual_addresses=virtual,
         floating=floating,
     )
-    return RenderedLab(plan=plan, missing=(*requirements_missing(spec), *renderer.missing.values()))
+    return RenderedLab(plan, requirements_missing(spec), tuple(renderer.missing.values()))

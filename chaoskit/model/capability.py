@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from chaoskit.model.record import Record
 
 
@@ -28,6 +30,8 @@ class Survey(Record):
     backend: str
     mode: str = ""
     """Such as "root" or "rootless"."""
+    programs: Literal["machine", "image"] = "machine"
+    """What nodes run: this machine's own programs, or those of an image."""
     capabilities: tuple[Capability, ...]
 
     def has(self, name: str) -> bool:

@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 from chaoskit.engine.document import Document
 from chaoskit.engine.labfile import LabFile
 from chaoskit.engine.previewing import PreviewScene
+from chaoskit.engine.registry import DEFAULT_BACKEND
 from chaoskit.engine.rendering import render_lab
 from chaoskit.model.capability import Survey
 from chaoskit.model.errors import ChaoskitError, StepFailed
@@ -101,7 +102,7 @@ def example_lab(action: Action) -> LabSpec:
 def example_plan(lab: LabSpec = EXAMPLE_LAB) -> LabPlan:
     """An example lab, rendered."""
     nowhere = Document(file="", data=lab.model_dump(mode="json"))
-    return render_lab(LabFile(lab, nowhere, Path(), SourceFile(path="", sha256=""))).plan
+    return render_lab(LabFile(lab, nowhere, Path(), SourceFile(path="", sha256="")), DEFAULT_BACKEND).plan
 
 
 class _ExampleScene(PreviewScene):

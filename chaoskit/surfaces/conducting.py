@@ -92,7 +92,7 @@ class Shown(Progress, AbstractContextManager[Any], Protocol):
 
 def loaded_and_planned(request: Request, installed: Installed) -> tuple[Loaded, Plan]:
     """Everything that is decided before anything starts. InputError, CapabilityMissing."""
-    loaded = load(request.experiment, request.changes, installed.registry, request.text)
+    loaded = load(request.experiment, request.changes, installed.registry, request.text, installed.backend(request.backend).name)
     return loaded, planned(loaded, request.backend, request.seed, installed, request.max_targets)
 
 

@@ -17,10 +17,11 @@ import click
 from chaoskit import __version__
 from chaoskit.engine.loading import load_lab
 from chaoskit.engine.planning import lab_needs
+from chaoskit.engine.registry import DEFAULT_BACKEND
 from chaoskit.model.capability import Survey
 from chaoskit.model.errors import ChaoskitError
 from chaoskit.surfaces.catalogue import surveys
-from chaoskit.surfaces.installed import DEFAULT_BACKEND, Installed, pass_installed
+from chaoskit.surfaces.installed import Installed, pass_installed
 from chaoskit.surfaces.terminal import say, say_json, say_table
 
 LEAST_FREE_BYTES = 2 * 1024**3
@@ -113,7 +114,8 @@ def _lab(path: Path, installed: Installed, here: dict[str, Survey | str]) -> dic
         found["lacks"] = [m.reason for m in lab.rendered.missing]
         for name, survey in here.items():
             if isinstance(survey, Survey):
-                found["backends"][name] = [n.capability for n in lab_needs(lab) if n.required and not survey.has(n.capability)]
+                needs = [n.capability for n in lab_needs(lab, survey) if n.required]
+                found["backends"][name] = [capability for capability in needs if not survey.has(capability)]
     except ChaoskitError as error:
         found["error"] = str(error)
     return found

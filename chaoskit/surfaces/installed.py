@@ -8,12 +8,10 @@ from typing import Any
 
 import click
 
-from chaoskit.engine.registry import Registry
+from chaoskit.engine.registry import DEFAULT_BACKEND, Registry
 from chaoskit.engine.spelling import nearest
 from chaoskit.model.errors import InputError, Problem
 from chaoskit.ports.lab import Backend
-
-DEFAULT_BACKEND = "namespace"
 
 
 @dataclass

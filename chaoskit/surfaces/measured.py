@@ -44,8 +44,9 @@ class MeasuredExperiment(Record):
     experiment: str
     """Its file, relative to the repository."""
     trials: tuple[MeasuredTrial, ...]
+    backend: str = "namespace"
     mode: str
-    """root or rootless."""
+    """How the backend worked: on namespaces root or rootless."""
     machine: str
 
 
@@ -60,8 +61,8 @@ def measured_experiments(lab: Path) -> tuple[MeasuredExperiment, ...]:
 
 
 def blocks(root: Path) -> dict[str, str]:
-    """`experiments.<lab>` and `measured.<lab>` for every lab that has experiments."""
-    made: dict[str, str] = {}
+    """`experiments.<lab>` and `measured.<lab>` for every lab that has experiments, and `compared.backends`."""
+    made = {"compared.backends": _compared(root)}
     for folder in sorted(p.parent for p in root.glob("labs/*/lab.yaml")):
         files = sorted(root.glob(f"experiments/{folder.name}/*.yaml"))
         if files:
@@ -79,9 +80,48 @@ def _experiments(root: Path, files: Sequence[Path], found: Sequence[MeasuredExpe
     lines = ["| Experiment | What it promises | RTO measured |", "| --- | --- | --- |"]
     for file in files:
         name, experiment = str(file.relative_to(root)), _read(file)
-        seen = [f"{_span(m.trials)}{'' if m.mode == 'root' else f' ({m.mode})'}" for m in found if m.experiment == name]
+        seen = [f"{_span(m.trials)}{_where(m)}" for m in found if m.experiment == name]
         lines.append(f"| `{name}`: {experiment.title} | {_promises(experiment)} | {'; '.join(seen) or 'not measured yet'} |")
     return "\n".join(lines) + "\n"
+
+
+def _where(entry: MeasuredExperiment) -> str:
+    """Told where it is not the default, namespaces as root."""
+    if entry.backend != "namespace":
+        return f" ({entry.backend})"
+    return "" if entry.mode == "root" else f" ({entry.mode})"
+
+
+def _compared(root: Path) -> str:
+    """Experiments that were measured on Docker beside the same ones on namespaces as root: one row each."""
+    titles = (
+        "Experiment",
+        "Predicted RTO",
+        "Backend",
+        "RTO, one line a trial",
+        "Lost of acknowledged",
+        "Verdicts",
+        "Spans overlap",
+    )
+    lines = [f"| {' | '.join(titles)} |", "| --- |" + " --- |" * (len(titles) - 1)]
+    for folder in sorted(p.parent for p in root.glob("labs/*/lab.yaml")):
+        found = measured_experiments(folder)
+        for there in (m for m in found if m.backend == "docker"):
+            here = [m for m in found if (m.experiment, m.backend, m.mode) == (there.experiment, "namespace", "root")]
+            predicted = _predicted(folder, _read(root / there.experiment))
+            for entry in (*here, there):
+                overlap = "" if entry is there or not here else _overlap(entry.trials, there.trials)
+                cells = ["<br>".join(cell(t) for t in entry.trials) for cell in (_rto, _lost, _verdict)]
+                lines.append(f"| `{entry.experiment}` | {predicted} | {entry.backend} | {' | '.join(cells)} | {overlap} |")
+    return "\n".join(lines) + "\n"
+
+
+def _overlap(one: Sequence[MeasuredTrial], other: Sequence[MeasuredTrial]) -> str:
+    """Whether the spans of two series of trials, from the least low bound to the greatest high one, have anything in common."""
+    if any(t.rto_low_s is None or t.rto_high_s is None for t in (*one, *other)):
+        return "unknown"
+    spans = [(min(t.rto_low_s or 0.0 for t in trials), max(t.rto_high_s or 0.0 for t in trials)) for trials in (one, other)]
+    return "yes" if max(low for low, _ in spans) <= min(high for _, high in spans) else "no"
 
 
 def _promises(experiment: Experiment) -> str:
@@ -112,7 +152,7 @@ def _span(trials: Sequence[MeasuredTrial]) -> str:
 
 def _measured(root: Path, folder: Path, files: Sequence[Path], found: Sequence[MeasuredExperiment]) -> str:
     columns = [(title, cell) for title, is_there, cell in _COLUMNS if any(is_there(t) for m in found for t in m.trials)]
-    titles = ["Experiment", "Predicted RTO", "Measured RTO, one line a trial", *(t for t, _ in columns), "Verdicts", "Mode"]
+    titles = ["Experiment", "Predicted RTO", "Measured RTO, one line a trial", *(t for t, _ in columns), "Verdicts", "Backend"]
     lines = [f"| {' | '.join(titles)} |", "| --- |" + " --- |" * (len(titles) - 1)]
     for file in files:
         name = str(file.relative_to(root))
@@ -123,7 +163,7 @@ def _measured(root: Path, folder: Path, files: Sequence[Path], found: Sequence[M
         for entry in entries:
             shown = [_rto, *(cell for _, cell in columns), _verdict]
             cells = ["<br>".join(cell(t) for t in entry.trials) for cell in shown]
-            lines.append(f"| `{file.name}` | {predicted} | {' | '.join(cells)} | {entry.mode} |")
+            lines.append(f"| `{file.name}` | {predicted} | {' | '.join(cells)} | {entry.backend} ({entry.mode}) |")
     machines = sorted({m.machine for m in found})
     return "\n".join(lines) + "\n" + (f"\nMeasured on: {'; '.join(machines)}.\n" if machines else "")
 

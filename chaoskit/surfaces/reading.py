@@ -127,7 +127,7 @@ def plan(
 
     Exit 0: it can run here; 2: the experiment is wrong; 3: this machine or backend lacks something, which is named.
     """
-    loaded = load(experiment, overrides, installed.registry)
+    loaded = load(experiment, overrides, installed.registry, backend=installed.backend(backend).name)
     made = planned(loaded, backend, seed, installed, max_targets)
     if as_json:
         say_json(made.model_dump_json(by_alias=True, indent=2))

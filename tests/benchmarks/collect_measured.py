@@ -2,8 +2,8 @@
 
     .venv/bin/python tests/benchmarks/collect_measured.py reports/*
 
-Runs of one experiment on one kind of machine become one entry, in the order in which they were started; a run without a result is
-left out, and said to be. Entries of the file for experiments that are not among the runs given are kept.
+Runs of one experiment on one backend and kind of machine become one entry, in the order in which they were started; a run without
+a result is left out, and said to be. Entries of the file for experiments that are not among the runs given are kept.
 """
 
 from __future__ import annotations
@@ -71,6 +71,16 @@ def experiment_file(result: Result) -> str:
     return "/".join(parts[len(parts) - 1 - parts[::-1].index("experiments") :])
 
 
+def entry(key: tuple[str, str, str, str], trials: tuple[MeasuredTrial, ...]) -> MeasuredExperiment:
+    """One experiment on one backend of one kind of machine."""
+    return MeasuredExperiment(experiment=key[0], backend=key[1], mode=key[2], machine=key[3], trials=trials)
+
+
+def key_of(measured: MeasuredExperiment) -> tuple[str, str, str, str]:
+    """What is replaced by newer runs of the same."""
+    return measured.experiment, measured.backend, measured.mode, measured.machine
+
+
 def main(places: list[str], root: Path = ROOT) -> None:
     if not places:
         raise SystemExit(__doc__)
@@ -81,15 +91,15 @@ def main(places: list[str], root: Path = ROOT) -> None:
             print(f"left out: {place} has no result.json", file=sys.stderr)
             continue
         results.append(Result.model_validate_json(file.read_bytes()))
-    grouped: dict[str, dict[tuple[str, str, str], list[MeasuredTrial]]] = defaultdict(lambda: defaultdict(list))
+    grouped: dict[str, dict[tuple[str, str, str, str], list[MeasuredTrial]]] = defaultdict(lambda: defaultdict(list))
     for result in sorted(results, key=lambda r: r.started):
-        key = (experiment_file(result), result.lab.mode, machine(result))
+        key = (experiment_file(result), result.lab.backend, result.lab.mode, machine(result))
         grouped[result.lab.name][key] += [measured_trial(t) for t in result.trials]
     for lab, entries in grouped.items():
         folder = root / "labs" / lab
-        made = {k: MeasuredExperiment(experiment=k[0], mode=k[1], machine=k[2], trials=tuple(t)) for k, t in entries.items()}
-        kept = [m for m in measured_experiments(folder) if (m.experiment, m.mode, m.machine) not in made]
-        whole = sorted([*kept, *made.values()], key=lambda m: (m.experiment, m.mode, m.machine))
+        made = {k: entry(k, tuple(trials)) for k, trials in entries.items()}
+        kept = [m for m in measured_experiments(folder) if key_of(m) not in made]
+        whole = sorted([*kept, *made.values()], key=key_of)
         (folder / FILE).write_bytes(MEASURED.dump_json(tuple(whole), indent=1) + b"\n")
         print(f"labs/{lab}/{FILE}: {len(whole)} entries, {sum(len(m.trials) for m in made.values())} trials from these runs")
 

@@ -117,14 +117,14 @@ def test_measured_trials_are_never_more_than_they_are(tmp_path: Path) -> None:
         entry = {"experiment": "experiments/patroni/primary-power-off.yaml", "trials": [trial], "mode": "root", "machine": "m"}
         (lab / "measured.json").write_text(json.dumps([entry]), encoding="utf-8")
         made = measured.blocks(tmp_path)
-        assert f"| 18.00 s to 26.00 s | {expected} | 0 of 10 | passed | root |" in made["measured.patroni"]
+        assert f"| 18.00 s to 26.00 s | {expected} | 0 of 10 | passed | namespace (root) |" in made["measured.patroni"]
     more = {"verdict": "failed", "availability": {"orders": 0.5}, "two_leaders_s": [11.5, 11.7]}
     entry = {"experiment": "experiments/patroni/primary-power-off.yaml", "trials": [more], "mode": "root", "machine": "m"}
     (lab / "measured.json").write_text(json.dumps([entry]), encoding="utf-8")
     made = measured.blocks(tmp_path)["measured.patroni"]
     assert "| Availability | Two leaders at once | Verdicts |" in made
     assert "Lost of acknowledged" not in made, "no trial kept a ledger"
-    assert "| no valid figure | orders 50.00 % | 11.50 s to 11.70 s | failed | root |" in made
+    assert "| no valid figure | orders 50.00 % | 11.50 s to 11.70 s | failed | namespace (root) |" in made
     entry["trials"] = [more | {"two_leaders_s": [0.0, 17.0]}]
     (lab / "measured.json").write_text(json.dumps([entry]), encoding="utf-8")
     assert "| none seen, or shorter than 17.00 s |" in measured.blocks(tmp_path)["measured.patroni"]

@@ -194,6 +194,16 @@ def test_what_a_package_lacks_is_no_error_but_said(tmp_path: Path) -> None:
     assert all("pip install it" in reason for reason in missing.values())
 
 
+def test_templates_know_the_backend_and_what_an_image_brings_is_not_looked_for_here(tmp_path: Path) -> None:
+    program = '{{ "/opt/lab/x" if backend == "docker" else package_file("no_such_package", "bin/x") }}'
+    lab = changed("command: [store,", f"command: ['{program}',") + "requires: {commands: [no-such-command]}\n"
+    here, there = loaded(tmp_path, lab).rendered, loaded(tmp_path, lab, backend="docker").rendered
+    assert there.plan.nodes[0].services[0].argv[0] == "/opt/lab/x"
+    assert [m.name for m in here.files_missing] == ["package.no_such_package:bin/x"]
+    assert there.files_missing == ()
+    assert [m.name for m in there.required_missing] == ["command.no-such-command"], "the backend decides whether it matters"
+
+
 def test_a_file_in_a_package_is_found_without_importing_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "loud_package" / "inner"
     package.mkdir(parents=True)

@@ -90,6 +90,17 @@ def test_a_lab_is_checked_by_itself(tmp_path: Path) -> None:
         check_lab(loaded(tmp_path, lab=LAB + "image: {apt: [haproxy]}\n").lab, survey())
 
 
+def test_programs_of_an_image_are_not_looked_for_here(tmp_path: Path) -> None:
+    more = "image: {apt: [haproxy]}\nrequires: {python: [no_such_module], commands: [no-such-command]}\n"
+    images = survey().model_copy(update={"programs": "image"})
+    built = LAB.replace("services: [store, proxy]}", "services: [store, proxy], build: image}") + more
+    check_lab(loaded(tmp_path, lab=built).lab, images)
+    with pytest.raises(CapabilityMissing, match="to install haproxy"):
+        check_lab(loaded(tmp_path, lab=LAB + more).lab, images)
+    with pytest.raises(CapabilityMissing, match="no-such-command"):
+        check_lab(loaded(tmp_path, lab=built).lab, survey())
+
+
 def test_a_driver_that_is_not_installed_is_missed_before_anything_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Sql, "DRIVER", {"no_such_driver": "toysql"}, raising=False)
     with pytest.raises(CapabilityMissing) as caught:

@@ -25,10 +25,11 @@ def surveyed(backend: str, lab: LabSpec) -> Survey:
     why = why_not()
     if why:
         found = tuple(Capability(name=name, present=False, reason=why) for name in EVERYTHING)
-        return Survey(backend=backend, mode="", capabilities=found)
+        return Survey(backend=backend, mode="", programs="image", capabilities=found)
     here = take_survey(backend, lab)
     lacking = {name: Capability(name=name, present=False, reason=reason) for name, reason in _NOT_YET.items()}
-    return Survey(backend=backend, mode=MODE, capabilities=tuple(lacking.get(c.name, c) for c in here.capabilities))
+    can = tuple(lacking.get(c.name, c) for c in here.capabilities)
+    return Survey(backend=backend, mode=MODE, programs="image", capabilities=can)
 
 
 def why_not() -> str:

@@ -1,4 +1,4 @@
-#!{{ bin }}/python -I
+#!{{ "/opt/lab/bin" if backend == "docker" else bin }}/python -I
 """What an operator does before maintenance of {{ node }}, by Patroni's own interface: on | off | shown."""
 
 import json
