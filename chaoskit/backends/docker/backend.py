@@ -101,10 +101,6 @@ def _created(found: Engine, files: LabFiles, record: dict[str, Any], plan: LabPl
 
     def one(node: NodePlan) -> ContainerJson:
         binds = [f"{program}:{first_process.PATH}:ro"]
-        for name, volume in node.volumes.items():
-            place = files.directory / "volumes" / f"{node.name}.{name}"
-            place.mkdir(parents=True)
-            binds.append(f"{place}:{volume.mount or f'/{name}'}")
         api = found.client.api
         labels = {engine.RUN: record["run_id"], engine.LAB: files.lab_id, engine.NODE: node.name, engine.STATE: leaving.mark()}
         with engine.told(f"{node.name}: its container could not be made"):

@@ -1,8 +1,9 @@
 """The process that holds one lab of containers: `python -m chaoskit.backends.docker.holder --lab=ID DIRECTORY OWNER_FD FIRST_FD`.
 
 The lab's switch is its own network namespace, and ends with it; with the switch end the cables into the containers. Services,
-commands and probes are its children, in the containers' namespaces. The containers are the engine's: an orderly end removes
-them, and so does `sweep`, by their labels, where the holder was killed.
+commands and probes are its children, in the containers' namespaces. Volumes are mounted in its own mount namespace, and put
+into the containers from there. The containers are the engine's: an orderly end removes them, and so does `sweep`, by their
+labels, where the holder was killed; what they held of the volumes ends with them.
 """
 
 from __future__ import annotations
@@ -20,10 +21,13 @@ from chaoskit.backends.linux_host.holding import hold
 def main(arguments: list[str]) -> None:
     """Hold the lab until its end."""
     _, directory, owner, first = arguments
-    syscalls.unshare(syscalls.CLONE_NEWNET)
+    syscalls.unshare(syscalls.CLONE_NEWNET | syscalls.CLONE_NEWNS)
+    syscalls.mount("none", "/", flags=syscalls.MS_REC | syscalls.MS_SLAVE)
     syscalls.adopt_orphans()
     syscalls.name_process("chaoskit-lab")
-    os.makedirs(f"{directory}/inside", exist_ok=True)
+    for name in ("disks", "inside", "volumes"):
+        os.makedirs(f"{directory}/{name}", exist_ok=True)
+    syscalls.mount("tmpfs", f"{directory}/disks", "tmpfs", 0, "mode=755")  # device nodes that this machine's /dev lacks
     try:
         asyncio.run(hold(directory, int(owner), int(first), DockerHost))
     except BaseException:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from chaoskit.backends.docker import engine
 from chaoskit.backends.docker.wire import ContainerJson, ContainersJson
 from chaoskit.backends.linux_host import freezer, syscalls, transport
 from chaoskit.backends.linux_host.controllers import CONTROLLERS, FROM_BOOT, NOTED, Group, LabGroups, v1_places
+from chaoskit.backends.linux_host.department import Department
 from chaoskit.backends.linux_host.errands import beside, inside
 from chaoskit.backends.linux_host.furnishing import furnish
 from chaoskit.backends.linux_host.lab_host import LabHost
 from chaoskit.backends.linux_host.node import SWITCH_FD, Node
 from chaoskit.backends.linux_host.processes import Json, Nursery
+from chaoskit.backends.linux_host.storage import Storage
+from chaoskit.backends.linux_host.volumes import can_fail_here
 from chaoskit.backends.linux_host.wire import Refused, unpacked
 from chaoskit.linux import netlink, procfs
 from chaoskit.model.errors import LabUnavailable
@@ -75,11 +78,15 @@ class DockerHost(LabHost):
     """Its nodes are containers without a network of the engine's; their cables come from the holder's switch."""
 
     def __init__(self, lab: ContainersJson, nursery: Nursery) -> None:
+        self.storage = Storage(lab["directory"], nursery, self.node, self.say, loop_backed=can_fail_here())
         super().__init__(lab, nursery)
         self._containers: dict[str, ContainerJson] = lab["containers"]
         self._engine, self._hosts = lab["engine"], lab["hosts"]
         self._furnished: set[str] = set()
         self.groups: ContainerGroups = ContainerGroups(self.groups.name, Path(lab["directory"], NOTED), self._groups_of)
+
+    def own_departments(self) -> Sequence[Department]:
+        return (self.storage.failing,)
 
     def _groups_of(self, node: str) -> dict[str, Group]:
         init = self.nodes[node].init
@@ -90,10 +97,13 @@ class DockerHost(LabHost):
         transport.send_batch(netlink.NETLINK_ROUTE, unpacked(self.lab["switch"]))
         for plan in self.lab["nodes"]:
             self.add_node(plan)
+        await self.storage.make(self.nodes.values())
         await self.boot_all()
         progress(f"{len(self.nodes)} containers are up")
         if self.supervisor.services:
             await self.supervisor.bring_up(progress)
+        for node in self.nodes.values():
+            await self.storage.flush(node)
 
     async def boot(self, node: Node) -> None:
         node.busy = "booting"
@@ -102,6 +112,7 @@ class DockerHost(LabHost):
             self._adopt(node, init)
             self._placed(node)
             await self._wire(node)
+            await self.storage.attach(node)
             first = node.name not in self._furnished
             await inside(self.nursery, node, lambda: _furnished(node, self._hosts, first), "its files", _FURNISH_WITHIN_S)
             self._furnished.add(node.name)
@@ -169,27 +180,33 @@ class DockerHost(LabHost):
             os.close(switch)
             os.close(reader)
 
+    async def lose_power(self, node: Node, *, unsynced: bool) -> None:
+        await self.storage.lose_power(node, unsynced=unsynced)
+
     async def off(self, node: Node, *, unsynced: bool) -> Json:
-        if unsynced and node.plan["volumes"]:
-            return {"output": "its volumes are plain directories: unsynced data was not lost"}
-        return {}
+        return await self.storage.off(node, unsynced=unsynced)
+
+    async def regain_power(self, node: Node) -> None:
+        await self.storage.regain_power(node)
 
     async def end(self) -> list[str]:
         for department in self.departments:
             department.lab_ending()
         trouble = []
         for node in self.nodes.values():
-            if node.init:
-                node.busy = "powering off"
-                try:
+            try:
+                if node.init:
+                    node.busy = "powering off"
+                    await self.storage.abandon(node)
                     await self.kill(node)
-                except (OSError, Refused) as error:
-                    trouble.append(f"{node.name}: {error}")
+                self.storage.unmount(node)
+            except (OSError, Refused) as error:
+                trouble.append(f"{node.name}: {error}")
         try:
             trouble += await self._removed()
         except Refused as refusal:
             trouble.append(str(refusal))
-        return [*trouble, *self.remove_groups()]
+        return [*trouble, *self.storage.end(), *self.remove_groups()]
 
     async def _removed(self) -> list[str]:
         ids = [container["id"] for container in self._containers.values()]

@@ -12,9 +12,6 @@ from chaoskit.model.errors import LabUnavailable
 from chaoskit.model.lab import LabSpec
 
 _NOT_YET = {
-    names.VOLUME_LOSE_UNSYNCED: "volumes of containers are plain directories so far",
-    names.VOLUME_FAIL: "volumes of containers are plain directories so far",
-    names.VOLUME_PROGRAM: "volumes of containers are plain directories so far",
     names.PACKAGES_DEBIAN: "packages belong into the image: name an `image:` or a `build:` folder with a Dockerfile",
 }
 MODE = "local engine"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import subprocess
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -26,6 +28,12 @@ FILE_NAME = "disk"
 """The only file in the file system of a programmable disk."""
 DISK_BLOCK_BYTES = 4096
 MKFS_PATH = "/usr/sbin:/sbin:/usr/bin:/bin"
+_FREE_WITHIN_S = 10.0
+
+
+def can_fail_here() -> bool:
+    """Whether this machine has what volumes on loop devices are made with."""
+    return os.path.exists("/dev/loop-control") and shutil.which("mkfs.ext4", path=MKFS_PATH) is not None
 
 
 class Volumes:
@@ -89,7 +97,16 @@ class Volumes:
         """Mount a node's volumes afresh."""
         for volume in volumes:
             self.unmount(node, volume)
+            self._demand_free(node, volume)
             self.mount(node, volume)
+
+    def _demand_free(self, node: str, volume: str) -> None:
+        """A node's mounts end a moment after its processes: two mounts of one image would spoil each other. RuntimeError."""
+        image, deadline = str(self.image(node, volume)), time.monotonic() + _FREE_WITHIN_S
+        while self.loop_backed and (held := attached_to(image)):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{image} is still in use on {', '.join(held)} after {_FREE_WITHIN_S:g} s")
+            time.sleep(0.002)
 
     def unmount_all(self, node: str, volumes: Iterable[str]) -> None:
         for volume in volumes:

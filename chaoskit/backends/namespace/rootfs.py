@@ -14,6 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from chaoskit.backends.linux_host import syscalls
+from chaoskit.backends.linux_host.storage import cover
 from chaoskit.backends.linux_host.wire import Blueprint, NodeJson, Refused, TreeJson
 from chaoskit.backends.namespace.trees import entries
 from chaoskit.linux import procfs
@@ -53,8 +54,7 @@ class Root:
             target = self.path + volume["mount"]
             os.makedirs(target, exist_ok=True)
             if not self.rootless:
-                # beneath the volume: while that is away, nobody can write where it belongs
-                syscalls.mount("none", target, "tmpfs", syscalls.MS_RDONLY | syscalls.MS_NODEV, "mode=755")
+                cover(target)
             syscalls.bind(f"{self.lab['directory']}/volumes/{self.node['name']}.{volume['name']}", target)
         os.chdir(self.path)
         syscalls.pivot_root(".", ".")
