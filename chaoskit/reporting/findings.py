@@ -1,6 +1,6 @@
 """Findings: what stands out in the figures, computed by stated rules and never guessed, each with its evidence.
 
-A rule that would need an invalid or missing figure says nothing.
+docs/findings.md says what each means; a test holds that page against the titles here.
 """
 
 from __future__ import annotations
@@ -8,21 +8,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from chaoskit.model.figures import ClientFigures, Figure
-from chaoskit.model.result import Result, TrialResult
-from chaoskit.reporting.narrative import came_back, words
-from chaoskit.reporting.text import count, instant, percent, seconds, span
+from chaoskit.model.result import Result
+from chaoskit.reporting import finding_rules as rules
+from chaoskit.reporting.finding_rules import Case
+from chaoskit.reporting.text import percent
 
-DOMINATES = 0.7
-"""A phase dominates when it takes this share of the recovery time."""
-RECONNECT_S = 1.0
-"""Pooled clients are worth a finding when they surely need this much longer than fresh ones."""
 MEDIAN_TRIALS, TAIL_TRIALS = 6, 59
 """Trials that a 95 % interval of the median, and of a p95, take."""
+REFERENCE_PAGE = "docs/findings.md"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
+    key: str
+    """Also its anchor in docs/findings.md."""
     title: str
     evidence: tuple[str, ...]
     """One entry a trial or client."""
@@ -30,185 +29,129 @@ class Finding:
     """The section that shows it."""
     advice: str
 
-
-Found = tuple[str, str]
-"""(evidence, subject)."""
-
-
-def _point(figure: Figure | None) -> float | None:
-    return figure.point if figure is not None and figure.valid and not figure.censored else None
+    @property
+    def reference(self) -> str:
+        return f"{REFERENCE_PAGE}#{self.key}"
 
 
-def _fresh(trial: TrialResult) -> dict[str, ClientFigures]:
-    return {name: c for name, c in trial.clients.items() if c.measures_outages} or dict(trial.clients)
+@dataclass(frozen=True, slots=True)
+class Rule:
+    title: str
+    holds: Callable[[Case], Iterator[str]]
+    anchor: str
+    advice: str
+
+    @property
+    def key(self) -> str:
+        """The title as GitHub makes an anchor of a heading."""
+        kept = "".join(c for c in self.title.lower() if c.isalnum() or c in " -")
+        return kept.replace(" ", "-")
 
 
-def _healed_s(trial: TrialResult) -> float | None:
-    healed = [f.healed_s for f in trial.faults if f.healed_s is not None]
-    return max(healed) if healed and len(healed) == len(trial.faults) else None
-
-
-def _never_back(trial: TrialResult, result: Result) -> Iterator[str]:
-    for name, client in trial.clients.items():
-        if client.rto.valid and client.rto.censored and not came_back(client):
-            yield f"{name} was still down after {seconds(client.rto.low)}, when observation ended"
-
-
-def _after_heal(trial: TrialResult, result: Result) -> Iterator[str]:
-    healed = _healed_s(trial)
-    for name, client in _fresh(trial).items():
-        first = next(iter(client.outages), None)
-        if healed is None or first is None or not client.rto.valid or first.recovered_s is None:
-            continue
-        if first.first_failure_s < healed <= first.recovered_s:
-            yield f"{name} was back at {instant(first.recovered_s)}, the fault was healed at {instant(healed)}"
-
-
-def _slower(trial: TrialResult, result: Result) -> Iterator[str]:
-    predicted = result.predicted_rto_s
-    for name, client in _fresh(trial).items():
-        rto = client.rto
-        if predicted and rto.valid and rto.low is not None and rto.low > predicted[1] and (rto.point is not None or rto.censored):
-            yield f"{name}: {words(rto).main}, predicted {span(*predicted)}"
-
-
-def _faster(trial: TrialResult, result: Result) -> Iterator[str]:
-    predicted = result.predicted_rto_s
-    for name, client in _fresh(trial).items():
-        rto = client.rto
-        if predicted and _point(rto) is not None and rto.high is not None and rto.high < predicted[0]:
-            yield f"{name}: {words(rto).main}, predicted {span(*predicted)}"
-
-
-def _second_outage(trial: TrialResult, result: Result) -> Iterator[str]:
-    healed = _healed_s(trial)
-    for name, client in _fresh(trial).items():
-        for outage in client.outages[1:] if client.rto.valid else ():
-            when = "after the heal" if healed is not None and outage.first_failure_s >= healed else "before the heal"
-            yield f"{name} failed again at {instant(outage.first_failure_s)}, {when}, for {span(outage.low_s, outage.high_s)}"
-
-
-def _two_owners(trial: TrialResult, result: Result) -> Iterator[str]:
-    dual = trial.flapping.dual_owner_time if trial.flapping else None
-    if dual is not None and dual.valid and (dual.point or 0) > 0:
-        yield f"two nodes held the role at once for {words(dual).main}"
-    acks = trial.rpo.split_brain_acks if trial.rpo else None
-    if acks is not None and acks.valid and (acks.point or 0) > 0:
-        yield f"the old leader acknowledged {count(acks.point)} writes after a new one had taken over"
-
-
-_SWITCHED_ON = (True, "on", "true", "quorum", "strict")
-
-
-def _lost_though_synchronous(trial: TrialResult, result: Result) -> Iterator[str]:
-    claimed = [
-        k
-        for k, v in result.lab.settings.items()
-        if "synchronous" in str(k).lower() and v in (True, "on", "true", "quorum", "strict")
-    ]
-    lost = _point(trial.rpo.lost) if trial.rpo else None
-    if claimed and lost and trial.rpo:
-        yield f"{count(lost)} of {count(trial.rpo.acknowledged)} acknowledged writes are gone, with {', '.join(claimed)} set"
-
-
-def _slow_reconnect(trial: TrialResult, result: Result) -> Iterator[str]:
-    for name, client in trial.clients.items():
-        figure = client.reconnect
-        if figure is not None and figure.valid and not figure.censored and figure.low is not None and figure.low > RECONNECT_S:
-            yield f"{name}: {words(figure).main}"
-
-
-def _waiting_for_a_leader(trial: TrialResult, result: Result) -> Iterator[str]:
-    at = {p.name: _point(p.at) for p in trial.phases}
-    leader, back = at.get("new leader"), at.get("rerouted")
-    if leader and back and DOMINATES * back <= leader <= back:
-        yield f"{seconds(leader)} of {seconds(back)} ({percent(leader / back, 0)}) had passed when there was a new leader"
-
-
-def _unstable(trial: TrialResult, result: Result) -> Iterator[str]:
-    figures = trial.flapping
-    if figures is None:
-        return
-    if _point(figures.excess_leader_changes):
-        yield f"{count(_point(figures.excess_leader_changes))} changes of leader beyond the one that a failover needs"
-    if _point(figures.flaps):
-        yield f"service went down again {count(_point(figures.flaps))} times after having been back"
-    if figures.ping_pong:
-        yield f"the role went back to its old owner {figures.ping_pong} times within 60 s"
-
-
-_RULES: tuple[tuple[str, Callable[[TrialResult, Result], Iterator[str]], str, str], ...] = (
-    (
-        "Clients never came back",
-        _never_back,
+RULES: tuple[Rule, ...] = (
+    Rule(
+        "Service never came back",
+        rules.never_back,
         "timeline",
         "Hold observation longer, and see in the logs what the cluster waits for.",
     ),
-    (
-        "Service came back only after the heal: that is not a failover RTO",
-        _after_heal,
+    Rule(
+        "No failover",
+        rules.no_failover,
         "timeline",
-        "Hold the fault longer than the predicted recovery, and see why no other node took over.",
+        "See in the logs of the nodes that were left why none took over: quorum, fencing, priorities, a lock that was kept.",
     ),
-    (
+    Rule(
+        "Service came back only after the heal",
+        rules.after_heal,
+        "timeline",
+        "That is no failover RTO. Hold the fault longer than the predicted recovery, and see why no other node took over.",
+    ),
+    Rule(
         "Acknowledged writes lost with synchronous replication",
-        _lost_though_synchronous,
+        rules.lost_though_synchronous,
         "losses",
         "Check what the setting promises when the standby is away.",
     ),
-    (
-        "Two nodes led at once",
-        _two_owners,
+    Rule(
+        "Acknowledged writes lost",
+        rules.lost,
+        "losses",
+        "That is what the settings allow: say whether the business does, and hold it against an objective `rpo`.",
+    ),
+    Rule(
+        "Two owners at once",
+        rules.two_owners,
         "stability",
         "Check fencing and how an isolated leader steps down; cut the leader off instead of killing it.",
     ),
-    (
+    Rule(
+        "Clients never reconnected",
+        rules.never_reconnected,
+        "clients",
+        "Look for connections without a time-out, pools without a check, and names that are resolved once.",
+    ),
+    Rule(
         "Slower than the settings predict",
-        _slower,
+        rules.slower,
         "waterfall",
         "Compare the phases with the settings: one of them does not do what it says.",
     ),
-    (
+    Rule(
         "Faster than the settings predict",
-        _faster,
+        rules.faster,
         "waterfall",
         "Vary the injection's phase: the detector may have been lucky, or the prediction is wrong.",
     ),
-    (
-        "A second outage",
-        _second_outage,
+    Rule(
+        "A second outage at failback",
+        rules.at_failback,
         "timeline",
-        "Test the failback by itself: heal, wait, and watch the old leader come back.",
+        "Decide who leads after a repair: many clusters need not fail back, and can wait for a quiet hour.",
     ),
-    (
+    Rule(
+        "A second outage before the heal",
+        rules.second_outage,
+        "timeline",
+        "See what the new leader waited for: a second election, a cache, a standby that had to catch up.",
+    ),
+    Rule(
+        "Retry storm",
+        rules.retry_storm,
+        "behaviour",
+        "Wait longer between retries, with jitter, and give up earlier: the retries hit a service that is trying to come back.",
+    ),
+    Rule(
         "Pooled clients come back late",
-        _slow_reconnect,
+        rules.slow_reconnect,
         "clients",
         "Shorten the pool's connect time-out and its check of idle connections, then compare the clients again.",
     ),
-    (
-        "Most of the outage is waiting for a new leader",
-        _waiting_for_a_leader,
+    Rule(
+        "Detection dominates",
+        rules.detection_dominates,
         "waterfall",
         "Shorter detection settings buy most; measure what they cost in false alarms with a short hang.",
     ),
-    (
-        "Leadership is not stable",
-        _unstable,
+    Rule(
+        "Unstable leadership",
+        rules.unstable,
         "stability",
         "Repeat with a longer hold, and with a slow network instead of a dead node.",
     ),
 )
+"""In order of weight."""
 
 
-def findings(result: Result) -> tuple[Finding, ...]:
-    """Every rule that holds in some trial, in order of weight."""
+def findings(result: Result, leader: str | None = None) -> tuple[Finding, ...]:
+    """Every rule that holds in some trial, in order of weight. `leader`: the role whose holder leads, where the lab has one."""
     found = []
     many = len(result.trials) > 1
-    for title, rule, anchor, advice in _RULES:
-        said = [f"trial {t.index}: {e}" if many else e for t in result.trials for e in rule(t, result)]
+    for rule in RULES:
+        said = [(t, e) for t in result.trials for e in rule.holds(Case(t, result, leader))]
         if said:
-            found.append(Finding(title, tuple(said), anchor, advice))
+            evidence = tuple(f"trial {t.index}: {e}" if many else e for t, e in said)
+            found.append(Finding(rule.key, rule.title, evidence, rule.anchor, rule.advice))
     return tuple(found)
 
 

@@ -204,3 +204,13 @@ def objectives_sentence(view: View) -> str:
     parts = [f"{missed} missed"] * bool(missed) + [f"{unknown} unknown"] * bool(unknown) + [f"{met} met"] * bool(met)
     noun = "objective" if len(outcomes) == 1 else "objectives"
     return f"Of {len(outcomes)} {noun}, {', '.join(parts)}." if len(parts) > 1 else f"{len(outcomes)} {noun}: {parts[0]}."
+
+
+def leader_role(view: View) -> str | None:
+    """The role whose holder leads, as the lab names it; else the only role that is watched."""
+    lab = view.plan.get("lab")
+    named = lab.get("leader") if isinstance(lab, dict) else None
+    watched = {r.role for t in view.trials for r in t.roles}
+    if isinstance(named, str) and named in watched:
+        return named
+    return next(iter(watched)) if len(watched) == 1 else None

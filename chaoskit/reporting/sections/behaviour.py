@@ -46,7 +46,7 @@ def _hidden(trial: TrialResult) -> str:
 class BehaviourSection:
     name = "behaviour"
     title = "How clients behaved"
-    order = 55
+    order = 62
 
     def html(self, view: View) -> Markup:
         trials = [(t, storms(t.behaviour), _hidden(t)) for t in view.result.trials if t.behaviour]

@@ -52,7 +52,7 @@ def _states(client: ClientFigures) -> str:
 class ClientsSection:
     name = "clients"
     title = "How each client fared"
-    order = 50
+    order = 61
 
     def html(self, view: View) -> Markup:
         trials = [(t, _series(view, t)) for t in view.result.trials if t.clients]

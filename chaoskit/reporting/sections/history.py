@@ -36,7 +36,7 @@ class EventsSection:
 class LogsSection:
     name = "logs"
     title = "What the logs said"
-    order = 90
+    order = 65
 
     def html(self, view: View) -> Markup:
         return view.template("logs.html.j2", view=view) if view.logs else Markup("")

@@ -6,21 +6,12 @@ from markupsafe import Markup
 
 from chaoskit.model.history import OUTCOMES
 from chaoskit.reporting.charts.timeline import timeline
+from chaoskit.reporting.narrative import leader_role
 from chaoskit.reporting.samples import OUTCOME_NAMES
 from chaoskit.reporting.text import code, instant, markdown, seconds, span, table
 from chaoskit.reporting.view import STATE_NAMES, TrialView, View
 
 _RANK = {"unknown": 1, "failed": 2, "passed": 0}
-
-
-def leader_role(view: View) -> str | None:
-    """The role whose holder leads, as the lab names it; else the only role that is watched."""
-    lab = view.plan.get("lab")
-    named = lab.get("leader") if isinstance(lab, dict) else None
-    watched = {r.role for t in view.trials for r in t.roles}
-    if isinstance(named, str) and named in watched:
-        return named
-    return next(iter(watched)) if len(watched) == 1 else None
 
 
 def first_open(view: View) -> int | None:

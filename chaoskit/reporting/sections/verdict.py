@@ -6,10 +6,12 @@ from markupsafe import Markup
 
 from chaoskit.model.result import ObjectiveOutcome
 from chaoskit.reporting.charts.dots import DotRow, Dots, dots
+from chaoskit.reporting.findings import findings
 from chaoskit.reporting.narrative import (
     VERDICT_WORDS,
     downtime_sentence,
     figure_text,
+    leader_role,
     loss_sentence,
     objectives_sentence,
     rto_limit,
@@ -18,6 +20,8 @@ from chaoskit.reporting.narrative import (
 from chaoskit.reporting.text import code, markdown, span, table
 from chaoskit.reporting.view import View
 
+STANDING = 4
+"""Findings named on the first screen."""
 STATUS = {True: "met", False: "missed", None: "unknown"}
 
 
@@ -62,6 +66,7 @@ class VerdictSection:
             downtime=downtime_sentence(view),
             loss=loss_sentence(view),
             summary=objectives_sentence(view),
+            standing=findings(view.result, leader_role(view))[:STANDING],
         )
 
     def markdown(self, view: View) -> str:
@@ -74,6 +79,7 @@ class VerdictSection:
             parts.append(f"> **The run ended early:** {markdown(result.incomplete)}")
         parts.append(f"**{VERDICT_WORDS[result.verdict]}.** {markdown(downtime_sentence(view))} {markdown(loss_sentence(view))}")
         parts += [f"- {markdown(reason)}" for reason in result.reasons]
+        parts += [f"- **{f.title}:** {markdown(f.evidence[0])}" for f in findings(result, leader_role(view))[:STANDING]]
         rows = [
             [
                 markdown(o.name),
