@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 
 help:
 	@echo "make demo    build a PostgreSQL cluster, cut the primary's power, measure, write a report"
-	@echo "make test    everything: check, then tests in real labs (as root: all of them)"
+	@echo "make test    everything: check, then tests in real labs (as root: all of them, with a Docker engine of their own where none answers)"
 	@echo "make check   format, lint, types, import contract, fast tests; no root needed"
 	@echo "make chaos   runs are killed, interrupted and run out of disk, 100 times each, with faults of all families; half an hour or more"
 	@echo "make vm      what this machine's kernel may lack (netem), in a virtual machine; as root, on Debian"
@@ -37,11 +37,11 @@ check: install
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/pytest -n 2 -m "not lab and not root and not patroni and not slow" -q
+	$(BIN)/pytest -n 2 -m "not lab and not root and not patroni and not slow and not docker" -q
 
 test: check
 	@sh tests/install_packages.sh
-	$(BIN)/pytest -m "lab or root or patroni or slow" -q
+	@sh tests/with_docker.sh $(BIN) $(BIN)/pytest -m "lab or root or patroni or slow or docker" -q
 
 chaos: install
 	CHAOSKIT_TEST_MOMENTS=100 $(BIN)/pytest tests/live/test_standing_lab.py tests/live/test_killed.py -q -s
