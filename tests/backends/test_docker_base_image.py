@@ -14,9 +14,11 @@ import pytest
 from chaoskit.backends.docker import base_image, engine
 from chaoskit.backends.docker.base_image import base_ready
 from chaoskit.backends.docker.engine import Engine
-from chaoskit.backends.docker.images import BASE, has
+from chaoskit.backends.docker.images import BASE, has, made_ready
 from chaoskit.model.errors import LabUnavailable
 from tests.surfaces.shell import toy
+
+from . import plans
 
 errors = pytest.importorskip("docker.errors", reason="needs the Docker SDK: pip install 'chaoskit[docker]'")
 
@@ -25,7 +27,7 @@ class FakeApi:
     """An engine that knows images by name; what is put in counts as read, unless it is to go wrong."""
 
     def __init__(self, *there: str, breaks: str = "") -> None:
-        self.there, self.breaks, self.timeout = set(there), breaks, 30
+        self.there, self.breaks = set(there), breaks
         self.changes: list[str] = []
 
     def inspect_image(self, name: str) -> dict[str, Any]:
@@ -45,6 +47,9 @@ class FakeApi:
 class FakeClient:
     def __init__(self, api: FakeApi, registry: bool) -> None:
         self.api, self.images, self._registry, self.asked = api, self, registry, 0
+
+    def build(self, **_: object) -> None:
+        raise errors.APIError("no route to the registry")
 
     def pull(self, name: str, tag: str) -> None:
         self.asked += 1
@@ -96,7 +101,6 @@ def test_it_is_made_once_and_then_taken_from_the_archive(calls: Path) -> None:
     first, second = fake(), fake()
     assert base_ready(first, lambda _: None) == "made"
     assert 'CMD ["bash"]' in first.client.api.changes
-    assert first.client.api.timeout == 30
     assert base_ready(second, lambda _: None) == "kept"
     assert has(second, BASE)
     assert made(calls) == 1
@@ -163,6 +167,15 @@ def test_without_an_engine_the_command_says_so(monkeypatch: pytest.MonkeyPatch, 
     refused = toy("image", "base")
     assert refused.exit_code == 3
     assert "no Docker engine answers" in refused.stderr
+
+
+@pytest.mark.parametrize("there", [(), (BASE,)])
+def test_a_build_that_fails_for_want_of_the_base_says_how_to_have_it(there: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text(f"FROM {BASE}\nRUN false\n")
+    plan = plans.plan(plans.node("a", 0).model_copy(update={"build": str(tmp_path)}))
+    with pytest.raises(LabUnavailable, match="could not be built: no route to the registry") as refused:
+        made_ready(fake(*there), plan, lambda _: None)
+    assert ("`chaoskit image base` makes" in str(refused.value)) == (there == ())
 
 
 @pytest.mark.docker

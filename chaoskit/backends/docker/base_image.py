@@ -28,7 +28,6 @@ SUITE = "bookworm"
 KEPT_FOR_S = 7 * 86400.0
 """An older archive is made again: its packages have been superseded."""
 _MAKING_S = 900.0
-_IMPORT_S = 300
 AUTHORITIES = Path("/usr/local/share/ca-certificates")
 _LEFT_OUT = ("/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*", "/usr/share/doc/*")
 _KEPT = ("/usr/share/doc/*/copyright", "/usr/share/locale/locale.alias")
@@ -107,13 +106,8 @@ def _last(said: str, lines: int = 25) -> str:
 
 def _put(engine: Engine, archive: Path) -> None:
     repository, _, tag = BASE.partition(":")
-    api = engine.client.api
-    patience, api.timeout = api.timeout, _IMPORT_S
-    try:
-        with told(f"{BASE} could not be put into the engine"):
-            said = api.import_image(src=str(archive), repository=repository, tag=tag, changes=_CHANGES)
-    finally:
-        api.timeout = patience
+    with told(f"{BASE} could not be put into the engine"):
+        said = engine.client.api.import_image(src=str(archive), repository=repository, tag=tag, changes=_CHANGES)
     if not has(engine, BASE):  # what goes wrong while it reads is told in the answer, whose status was sent before
         raise LabUnavailable(f"{BASE} could not be put into the engine", _last(str(said)))
 

@@ -65,13 +65,18 @@ def _build(engine: Engine, folder: str, name: str, progress: Callable[[str], Non
     """Build, or find in the engine's cache that nothing has changed. Packages may come over the machine's own network."""
     import docker.errors
 
-    if not (Path(folder) / "Dockerfile").is_file():
+    dockerfile = Path(folder) / "Dockerfile"
+    if not dockerfile.is_file():
         raise LabUnavailable(f"there is no Dockerfile in {folder}")
     progress(f"building the image of {folder}")
     try:
         with told(f"the image of {folder} could not be built"):
             engine.client.images.build(path=folder, tag=name, rm=True, forcerm=True, network_mode="host")
     except LabUnavailable as error:
+        if BASE in dockerfile.read_text(encoding="utf-8", errors="replace") and not has(engine, BASE):
+            raise LabUnavailable(
+                f"{error}; it begins with {BASE}, which `chaoskit image base` makes without a registry"
+            ) from error
         cause = error.__cause__
         said = [str(line.get("stream", line.get("error", ""))) for line in getattr(cause, "build_log", ())]
         if isinstance(cause, docker.errors.BuildError):
