@@ -29,7 +29,7 @@ class Spool:
         """Creates the file and its tables. RecordingFailed where that is not possible."""
         self._path = path
         self._on_failure = on_failure
-        self._rows: deque[tuple[str, Row]] = deque()
+        self._batches: deque[tuple[str, Sequence[Row]]] = deque()
         self._ending = threading.Event()
         self.failure: str | None = None
         try:
@@ -48,14 +48,19 @@ class Spool:
 
     def put(self, table: str, row: Row) -> None:
         """Hand in one row, in the order of the table's columns. Never waits."""
-        self._rows.append((table, row))
+        self._batches.append((table, (row,)))
+
+    def put_many(self, table: str, rows: Sequence[Row]) -> None:
+        """Hand in several rows at once."""
+        self._batches.append((table, rows))
 
     def close(self, timeout_s: float) -> None:
         """Write what is left. RecordingFailed where that did not succeed in time, or writing failed earlier."""
         self._ending.set()
         self._thread.join(timeout_s)
         if self._thread.is_alive():
-            raise RecordingFailed(f"{self._path}: still writing after {timeout_s} s, {len(self._rows)} rows left")
+            left = sum(len(rows) for _, rows in list(self._batches))
+            raise RecordingFailed(f"{self._path}: still writing after {timeout_s} s, {left} rows left")
         if self.failure is not None:
             raise RecordingFailed(self.failure)
 
@@ -78,14 +83,14 @@ class Spool:
 
     def _write_batch(self) -> None:
         batches: dict[str, list[Row]] = {}
-        for _ in range(len(self._rows)):
-            table, row = self._rows.popleft()
-            batches.setdefault(table, []).append(row)
+        for _ in range(len(self._batches)):
+            table, rows = self._batches.popleft()
+            batches.setdefault(table, []).extend(rows)
         if not batches:
             return
         self._database.execute("BEGIN")
-        for table, rows in batches.items():
-            self._database.executemany(self._statements[table], rows)
+        for table, together in batches.items():
+            self._database.executemany(self._statements[table], together)
         self._database.execute("COMMIT")
 
     def _message(self, error: Exception) -> str:

@@ -30,46 +30,59 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _libc.timerfd_settime.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.POINTER(_Itimerspec), ctypes.c_void_p)
 
 
+class TimerDescriptor:
+    """A timerfd on CLOCK_MONOTONIC: readable from the instant on for which it is armed, until it is armed again or read."""
+
+    def __init__(self) -> None:
+        """OSError where the kernel has none."""
+        # os.timerfd_create came with Python 3.13 only
+        self.descriptor = int(_libc.timerfd_create(_CLOCK_MONOTONIC, os.O_NONBLOCK | os.O_CLOEXEC))
+        if self.descriptor < 0:
+            number = ctypes.get_errno()
+            raise OSError(number, f"timerfd_create: {os.strerror(number)}")
+        self._spec = _Itimerspec()
+        self._value = self._spec.it_value
+        self._pointer = ctypes.byref(self._spec)
+
+    def arm(self, at_ns: int) -> None:
+        """For an instant, also one that has passed; whatever it was armed for before is forgotten."""
+        value = self._value
+        value.tv_sec, value.tv_nsec = divmod(at_ns, _NS)
+        if _libc.timerfd_settime(self.descriptor, _TFD_TIMER_ABSTIME, self._pointer, None) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, f"timerfd_settime: {os.strerror(number)}")
+
+    def close(self) -> None:
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
+
+
 class TimerSelector(selectors.EpollSelector):
     """An epoll selector that waits to the nanosecond asked for, not to the next millisecond. OSError where timerfd is missing."""
 
     def __init__(self) -> None:
         super().__init__()
-        # os.timerfd_create came with Python 3.13 only
-        self._timer = _libc.timerfd_create(_CLOCK_MONOTONIC, os.O_NONBLOCK | os.O_CLOEXEC)
-        if self._timer < 0:
-            number = ctypes.get_errno()
-            raise OSError(number, f"timerfd_create: {os.strerror(number)}")
-        self._spec = _Itimerspec()
-        self._spec_pointer = ctypes.pointer(self._spec)
-        self._timer_key = self.register(self._timer, selectors.EVENT_READ)
+        self._timer = TimerDescriptor()
+        self._timer_key = self.register(self._timer.descriptor, selectors.EVENT_READ)
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """As EpollSelector.select; `timeout` in seconds."""
         if timeout is not None and timeout > 0:
-            self._arm(time.monotonic_ns() + int(timeout * _NS))
+            self._timer.arm(time.monotonic_ns() + int(timeout * _NS))
             timeout = None
         events = super().select(timeout)
         for index, (key, _) in enumerate(events):
             if key is self._timer_key:
                 del events[index]
                 with contextlib.suppress(BlockingIOError):  # re-armed by another call meanwhile
-                    os.read(self._timer, 8)
+                    os.read(self._timer.descriptor, 8)
                 break
         return events
 
     def close(self) -> None:
         super().close()
-        if self._timer >= 0:
-            os.close(self._timer)
-            self._timer = -1
-
-    def _arm(self, at_ns: int) -> None:
-        value = self._spec.it_value
-        value.tv_sec, value.tv_nsec = divmod(at_ns, _NS)
-        if _libc.timerfd_settime(self._timer, _TFD_TIMER_ABSTIME, self._spec_pointer, None) != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, f"timerfd_settime: {os.strerror(number)}")
+        self._timer.close()
 
 
 def accurate_event_loop() -> asyncio.SelectorEventLoop:

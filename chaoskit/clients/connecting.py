@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import socket
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from chaoskit.clients.failures import ConnectFailed, describe, most_telling, outcome_of
-from chaoskit.clients.hosts import Host, HostOrder
+from chaoskit.clients.hosts import Host, HostOrder, is_address
 
 C = TypeVar("C")
 
@@ -23,15 +22,6 @@ async def resolved(host: Host) -> str:
     except OSError as error:
         raise ConnectFailed("dns", describe(error)) from error
     return str(found[0][4][0])
-
-
-def is_address(text: str) -> bool:
-    """Whether it is an IP address rather than a name."""
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 async def connect_tcp(host: Host) -> socket.socket:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -35,6 +36,10 @@ class HostOrder:
             yield last
         yield from (host for host in self._hosts if host is not last)
 
+    def by_address(self) -> bool:
+        """Whether no name would have to be looked up."""
+        return all(is_address(host.address) for host in self._hosts)
+
     def served(self, host: Host) -> None:
         """`host` served what was asked for."""
         self._last = host
@@ -44,6 +49,15 @@ class HostOrder:
         if self._last is host:
             self._last = None
         self._hosts = (*(other for other in self._hosts if other is not host), host)
+
+
+def is_address(text: str) -> bool:
+    """Whether it is an IP address rather than a name."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def hosts_of(config: ClientConfig, default_port: int | None) -> list[Host]:

@@ -31,6 +31,7 @@ from chaoskit.clients.readback import Returns, read_back
 from chaoskit.clients.retrying import RetryingClient
 from chaoskit.clients.sending import Attempting, Sender
 from chaoskit.clients.tally import Tally
+from chaoskit.clients.wire.sending import WireSender
 from chaoskit.model.errors import InputError, RecordingFailed
 from chaoskit.ports.client import ClientConfig, ClientType
 
@@ -65,7 +66,19 @@ class Probe:
         self._spool = Spool(Path(config.spool), self._recording_failed)
         self._hiccups = HiccupWatch(config.interval_ns // 2, self._record_stall)
         self._returns = Returns(config, client, self._spool)
-        self._sender = Sender(config, self._persistent(), self._spool, self._hiccups, self._tally)
+        self._sender = self._chosen_sender()
+
+    def _chosen_sender(self) -> Sender | WireSender:
+        """On bare sockets where the client type has such a way for what is asked, else by its own attempts."""
+        way = getattr(self._client, "wire", None)
+        exchange = None if way is None or self._config.policy is not None else way()
+        if exchange is None:
+            return Sender(self._config, self._persistent(), self._spool, self._hiccups, self._tally)
+        return WireSender(self._config, exchange, self._spool, self._hiccups, self._tally, self._sending_failed)
+
+    def _sending_failed(self, why: str) -> None:
+        """Called in the sending thread."""
+        self._loop.call_soon_threadsafe(self._fail, why)
 
     def _persistent(self) -> Attempting:
         """The client as its user's policy has it."""

@@ -23,7 +23,7 @@ LATE_UNTIL_DEADLINES = 10
 """An attempt left to itself at W is given up at so many W after its intended instant."""
 LATE_AT_MOST = 100
 """So many at once are left to themselves; further ones are cancelled at W. They do not count as in flight."""
-_ANSWERED = frozenset({"ok", "degraded", "app_error", "wrong_role", "wrong_data"})
+ANSWERED = frozenset({"ok", "degraded", "app_error", "wrong_role", "wrong_data"})
 _NOT_SENT = Answer(outcome="not_sent", certainty="fail")
 
 
@@ -220,7 +220,7 @@ class Sender:
 
     def _finish_late(self, flight: Flight, answer: Answer) -> None:
         """A time-out, whatever came after W; an answer is kept as a fact. Certainty stays: an acknowledgement after W is one."""
-        if answer.outcome in _ANSWERED and flight.t_end is not None:
+        if answer.outcome in ANSWERED and flight.t_end is not None:
             flight.late_end = flight.t_end
         elif not answer.error:
             answer = answer.model_copy(update={"error": "deadline"})

@@ -14,6 +14,8 @@ from chaoskit.clients.connecting import connect_tcp, first_usable
 from chaoskit.clients.failures import ConnectFailed
 from chaoskit.clients.hosts import HostOrder, host_limit_s, hosts_of
 from chaoskit.clients.options import validated
+from chaoskit.clients.wire.attempt import Exchange
+from chaoskit.clients.wire.tcp import HandshakeExchange
 from chaoskit.model.record import Record
 from chaoskit.model.units import Duration
 from chaoskit.ports.client import Answer, ClientConfig, Tokens
@@ -55,6 +57,10 @@ class TcpClient:
             config, len(hosts), None if options.connect_timeout is None else float(options.connect_timeout)
         )
         self._closing: set[asyncio.Task[None]] = set()
+
+    def wire(self) -> Exchange | None:
+        """The handshake on a bare socket, where no name has to be looked up."""
+        return HandshakeExchange(self._order, round(self._limit_s * 1e9)) if self._order.by_address() else None
 
     async def open(self) -> None:
         """Nothing to prepare: whether anyone answers is what is measured."""

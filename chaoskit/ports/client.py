@@ -103,6 +103,8 @@ class ClientType(Protocol):
     """Keys of the lab's endpoint beyond the common ones."""
     # A type whose driver is an extra also has DRIVER: ClassVar[Mapping[str, str]], importable module -> the extra that brings it.
     # One that may be left running after W, so that late answers are noted, has LATE_CLASSES: ClassVar[frozenset[str]].
+    # One whose attempts are a connection and some bytes may have a method wire() -> clients.wire.attempt.Exchange | None: what a
+    # client without a policy then sends; None where the configuration needs more.
     # One that cannot serve every combination of valid keys also has a class method objections(intended) -> Iterable[str].
 
     async def open(self) -> None:

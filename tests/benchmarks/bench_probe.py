@@ -33,13 +33,11 @@ http {{ access_log off; client_body_temp_path {place}; proxy_temp_path {place}; 
   server {{ listen 127.0.0.1:{port} backlog=4096; location / {{ return 200 ok; }} }} }}
 """
 PORT = 18080
-TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def cpu_s(pid: int) -> float:
-    """User and system seconds of a process so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
+    """Seconds that the threads of a process have run so far, to the nanosecond (ticks of `stat` miss what is short)."""
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in Path(f"/proc/{pid}/task").iterdir()) / 1e9
 
 
 def probed(rate: int, seconds: float, given: argparse.Namespace, place: Path) -> str:
@@ -47,11 +45,13 @@ def probed(rate: int, seconds: float, given: argparse.Namespace, place: Path) ->
     processes = max(1, -(-rate // given.per_process))
     each = rate / processes
     probes = max(1, round(each / 10))
+    plain = given.client_class == "pooled" and given.type == "http" and given.driver == "plain"
     spools = [place / f"{rate}-{i}.sqlite" for i in range(processes)]
     made = [
         config(
             spool, PORT, client=f"c{i}", type=given.type, operation="connect" if given.type == "tcp" else "get",
-            client_class=given.client_class, interval_ns=round(probes / each * 1e9), probes=probes, deadline_ns=200_000_000,
+            client_class=given.client_class, options={"driver": "plain"} if plain else {},
+            interval_ns=round(probes / each * 1e9), probes=probes, deadline_ns=200_000_000,
             in_flight=max(200, round(each * 0.3)),
         )
         for i, spool in enumerate(spools)
@@ -59,13 +59,14 @@ def probed(rate: int, seconds: float, given: argparse.Namespace, place: Path) ->
     running = [ProbeProcess(one) for one in made]
     for probe in running:
         probe.wait_for("running", 40.0)
-    before, began = [cpu_s(p.process.pid) for p in running], time.monotonic()
+    before, served, began = [cpu_s(p.process.pid) for p in running], cpu_s(given.server), time.monotonic()
     stopping = threading.Event()
     if given.busy:
         threading.Thread(target=lambda: [None for _ in iter(stopping.is_set, True)], daemon=True).start()
     time.sleep(seconds)
     took = time.monotonic() - began
     used = sum(cpu_s(p.process.pid) - b for p, b in zip(running, before, strict=True))
+    served = cpu_s(given.server) - served
     stopping.set()
     for probe in running:
         probe.tell("stop")
@@ -77,7 +78,8 @@ def probed(rate: int, seconds: float, given: argparse.Namespace, place: Path) ->
     p50, p99 = np.quantile(late, [0.5, 0.99], method="inverted_cdf") if len(late) else (float("nan"),) * 2
     what = f"{count} attempts, ok {ok}, not_sent {not_sent}, tainted {sum(r[2] for r in found)}"
     lateness = f"lateness p50 {p50:.3f} ms, p99 {p99:.3f} ms, max {late.max(initial=0):.1f} ms"
-    return f"{rate:6}/s in {processes:2} processes: {what}; {lateness}; CPU {100 * used / took:.1f} % of one core"
+    cpu = f"CPU {100 * used / took:.1f} % of one core (nginx {100 * served / took:.1f} %)"
+    return f"{rate:6}/s in {processes:2} processes: {what}; {lateness}; {cpu}"
 
 
 def other(argv: list[str]) -> str:
@@ -98,6 +100,7 @@ def main() -> None:
     wanted.add_argument("--seconds", type=float, default=10.0)
     wanted.add_argument("--type", choices=("http", "tcp"), default="http")
     wanted.add_argument("--class", dest="client_class", default="fresh")
+    wanted.add_argument("--driver", choices=("plain", "requests"), default="plain", help="of --class pooled")
     wanted.add_argument("--busy", action="store_true")
     given = wanted.parse_args()
     with tempfile.TemporaryDirectory(prefix="chaoskit-bench-") as folder:
@@ -106,13 +109,14 @@ def main() -> None:
         nginx = subprocess.Popen(["nginx", "-c", str(place / "nginx.conf"), "-e", str(place / "error.log")])
         try:
             time.sleep(0.5)
+            given.server = int(Path(f"/proc/{nginx.pid}/task/{nginx.pid}/children").read_text().split()[0])
             beside = ", one busy thread beside" if given.busy else ""
             print(f"{given.type} {given.client_class}{beside}; load {os.getloadavg()[0]:.1f}")
             for rate in (int(r) for r in given.rates.split(",")):
                 print(probed(rate, given.seconds, given, place), flush=True)
             url = f"http://127.0.0.1:{PORT}/"
-            hey = ["hey", "-c", "50", "-q", "20", "-z", "3s", "-disable-keepalive", url]
-            for argv in (["wrk", "-t1", "-c50", "-d3", url], hey):
+            hey = ["hey", "-c", "50", "-q", "20", "-z", "3s"]
+            for argv in (["wrk", "-t1", "-c50", "-d3", url], [*hey, "-disable-keepalive", url], [*hey, url]):
                 if shutil.which(argv[0]):
                     print(other(argv), flush=True)
             print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")

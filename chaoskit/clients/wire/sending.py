@@ -1,0 +1,214 @@
+"""The open loop on bare sockets: one epoll loop in a thread of its own, without a task, a timer or a session for each attempt.
+
+It does what `clients.sending` does for any client type, for those whose attempts are a connection and some bytes. Deadlines
+need no timers: they are the same for all, so attempts reach them in the order in which they were due.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+from chaoskit.agents.hiccups import HiccupWatch
+from chaoskit.agents.spool import Spool
+from chaoskit.agents.timers import TimerDescriptor
+from chaoskit.clients.sending import LATE_AT_MOST, LATE_UNTIL_DEADLINES
+from chaoskit.clients.tally import Tally
+from chaoskit.clients.wire.attempt import Exchange, WireAttempt
+from chaoskit.clients.wire.connections import Connections
+from chaoskit.clients.wire.rows import WireRows
+from chaoskit.ports.client import ClientConfig
+
+_GIL_HANDED_OVER_S = 0.0002
+"""Threads that write rows and watch for stalls give the loop its turn within this time; Python's own 5 ms would make it late."""
+_NEVER_NS = 2**62
+_EVENTS_AT_ONCE = 256
+
+
+class WireSender:
+    """As `clients.sending.Sender`: sends the requests of one client, and records what became of each."""
+
+    def __init__(
+        self,
+        config: ClientConfig,
+        exchange: Exchange,
+        spool: Spool,
+        hiccups: HiccupWatch,
+        tally: Tally,
+        on_failure: Callable[[str], None],
+    ) -> None:
+        """`on_failure` is called in the loop's thread, once, when it cannot go on."""
+        self._config = config
+        self._deadline_ns = config.deadline_ns
+        self._hiccups = hiccups
+        self._on_failure = on_failure
+        self._epoll = select.epoll()
+        self._timer = TimerDescriptor()
+        self._waker = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        for descriptor in (self._timer.descriptor, self._waker):
+            self._epoll.register(descriptor, select.EPOLLIN)
+        self._rows = WireRows(config, spool, hiccups, tally)
+        self._connections = Connections(exchange, self._epoll, self._ended)
+        self._may_be_late = exchange.late
+        self._t0 = 0
+        self._sequence = 0
+        self._next_due = _NEVER_NS
+        self._armed_ns = _NEVER_NS
+        self._flying = 0
+        self._due: deque[WireAttempt] = deque()
+        """Under way, in the order in which W ends."""
+        self._late: deque[WireAttempt] = deque()
+        self._thread: threading.Thread | None = None
+        self._stopping = False
+        self._loop = asyncio.get_running_loop()
+        self._idle = asyncio.Event()
+
+    # -- from the event loop's thread ----------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin at the next whole multiple of D on the monotonic clock."""
+        sys.setswitchinterval(_GIL_HANDED_OVER_S)
+        interval = self._config.interval_ns
+        self._t0 = (time.monotonic_ns() // interval + 1) * interval
+        self._next_due = self._intended_ns(0)
+        self._thread = threading.Thread(target=self._run, name="attempts", daemon=True)
+        self._thread.start()
+
+    async def drain(self, timeout_s: float) -> int:
+        """Send no more, and wait for what is under way; returns how many still are after `timeout_s`."""
+        if self._thread is None:
+            return 0
+        if not self._stopping:
+            self._stopping = True
+            os.eventfd_write(self._waker, 1)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._idle.wait()
+        except TimeoutError:
+            return self._flying
+        return 0
+
+    def settle(self, *, all_of_them: bool = False) -> None:
+        """Hand finished attempts to the spool, as soon as every stall of this process up to their end is known."""
+        self._rows.settle(all_of_them=all_of_them)
+
+    # -- the loop ------------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        ended = False
+        try:
+            self._go_on()
+            ended = True
+        finally:
+            if not ended:  # threading writes the traceback to the log
+                self._on_failure("the sending thread ended by a defect; the log of the probe has it")
+            self._connections.close()
+            self._loop.call_soon_threadsafe(self._idle.set)
+
+    def _go_on(self) -> None:
+        clock, poll, ready = time.monotonic_ns, self._epoll.poll, self._connections.ready
+        timer, waker = self._timer.descriptor, self._waker
+        while True:
+            now = clock()
+            if now >= self._next_due:
+                self._send_due(now)
+            wake_ns = min(self._next_due, self._end_deadlines(now), self._connections.end_limits(now))
+            if self._stopping and self._drained():
+                return
+            if wake_ns != self._armed_ns:
+                self._timer.arm(wake_ns)
+                self._armed_ns = wake_ns
+            for descriptor, events in poll(-1, _EVENTS_AT_ONCE):
+                if descriptor == timer:
+                    self._armed_ns = -1  # arming it again makes it silent
+                elif descriptor == waker:
+                    os.eventfd_read(waker)
+                    self._next_due = _NEVER_NS
+                else:
+                    ready(descriptor, events)
+
+    def _drained(self) -> bool:
+        self._may_be_late = False
+        for attempt in self._late:
+            if not attempt.done:
+                self._give_up(attempt)
+        self._late.clear()
+        return self._flying == 0 and self._connections.quiet()
+
+    def _intended_ns(self, sequence: int) -> int:
+        turn, probe = divmod(sequence, self._config.probes)
+        return self._t0 + turn * self._config.interval_ns + probe * self._config.interval_ns // self._config.probes
+
+    def _send_due(self, now: int) -> None:
+        if now - self._next_due > self._config.interval_ns // 2:
+            self._hiccups.note(self._next_due, now - self._next_due)
+        while self._next_due <= now:
+            self._send(WireAttempt(self._sequence, self._next_due, self._flying), now)
+            self._sequence += 1
+            self._next_due = self._intended_ns(self._sequence)
+
+    def _send(self, attempt: WireAttempt, now: int) -> None:
+        if now >= attempt.t_intended + self._deadline_ns:
+            self._not_sent(attempt, "this process woke up after the deadline")
+        elif self._flying >= self._config.in_flight:
+            self._not_sent(attempt, f"{self._flying} attempts in flight")
+        else:
+            self._flying += 1
+            self._due.append(attempt)
+            self._connections.begin(attempt)
+
+    def _not_sent(self, attempt: WireAttempt, why: str) -> None:
+        attempt.tell("not_sent", "fail", why)
+        attempt.t_end, attempt.done = time.monotonic_ns(), True
+        self._rows.add(attempt)
+
+    def _ended(self, attempt: WireAttempt) -> None:
+        """Called by the connections: it was told what became of it."""
+        attempt.t_end, attempt.done = time.monotonic_ns(), True
+        if not attempt.late:
+            self._flying -= 1
+        self._rows.add(attempt)
+
+    def _end_deadlines(self, now: int) -> int:
+        """Give up what W has ended for; the next instant at which something is to be given up."""
+        due, deadline_ns = self._due, self._deadline_ns
+        while due and (due[0].done or due[0].t_intended + deadline_ns <= now):
+            attempt = due.popleft()
+            if attempt.done:
+                continue
+            if self._may_be_late and self._leave(attempt):
+                continue
+            self._give_up(attempt)
+        late, patience_ns = self._late, LATE_UNTIL_DEADLINES * deadline_ns
+        while late and (late[0].done or late[0].t_intended + patience_ns <= now):
+            attempt = late.popleft()
+            if not attempt.done:
+                self._give_up(attempt)
+        wake_ns = due[0].t_intended + deadline_ns if due else _NEVER_NS
+        return min(wake_ns, late[0].t_intended + patience_ns) if late else wake_ns
+
+    def _leave(self, attempt: WireAttempt) -> bool:
+        """It has failed and is no longer under way; when its answer comes is noted. False: enough others are left already."""
+        if len(self._late) >= LATE_AT_MOST:
+            while self._late and self._late[0].done:
+                self._late.popleft()
+            if sum(not other.done for other in self._late) >= LATE_AT_MOST:
+                return False
+        attempt.late = True
+        self._flying -= 1
+        self._late.append(attempt)
+        self._rows.failed_late(attempt)
+        return True
+
+    def _give_up(self, attempt: WireAttempt) -> None:
+        attempt.tell("timeout", "info" if attempt.sent else "fail", "deadline")
+        if attempt.sent and attempt.host is not None:
+            attempt.answered_by = attempt.host.node
+        self._connections.drop(attempt)
+        self._ended(attempt)
