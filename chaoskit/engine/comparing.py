@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from chaoskit.engine.judging import RESULT_FILE, series
+from chaoskit.engine.pooling import doubts
 from chaoskit.engine.shifts import Bounded, bounded, shift, shift_verdict
 from chaoskit.engine.statistics import summary
 from chaoskit.engine.store import PLAN_FILE
@@ -30,6 +31,8 @@ _NOT_COMPARED = frozenset(
 """Keys of an experiment that change no trial's figures."""
 _FORBIDDING = ("experiment.method", "experiment.clients", "lab.name")
 """Where these differ, two runs asked different questions."""
+MACHINE_FACTS = ("chaoskit", "kernel", "machine", "system", "cpus")
+"""Keys of the environment that may be the cause of a shift."""
 
 
 @dataclass(frozen=True)
@@ -56,15 +59,24 @@ def recorded(path: Path) -> Recorded:
     return Recorded(path, result, dict(_facts(plan, result)))
 
 
-def _facts(plan: Mapping[str, Any], result: Result) -> Iterator[tuple[str, str]]:
-    experiment = {k: v for k, v in (plan.get("experiment") or {}).items() if k not in _NOT_COMPARED and k != "lab"}
-    yield from _leaves("experiment", experiment)
-    yield "lab.name", result.lab.name
-    yield "lab.variant", str(result.lab.variant)
-    yield from _leaves("lab.settings", result.lab.settings)
+def asked(plan: Mapping[str, Any]) -> dict[str, str]:
+    """Dotted name -> value of everything that a plan asks of each trial: experiment, lab, settings, backend. Pure."""
+    return dict(_asked(plan))
+
+
+def _asked(plan: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    experiment, lab, survey = (plan.get(key) or {} for key in ("experiment", "lab", "survey"))
+    yield from _leaves("experiment", {k: v for k, v in experiment.items() if k not in _NOT_COMPARED and k != "lab"})
+    yield "lab.name", str(lab.get("name"))
+    yield "lab.variant", str((experiment.get("lab") or {}).get("variant"))
+    yield from _leaves("lab.settings", lab.get("settings") or {})
     yield "lab.sha256", str((plan.get("lab_source") or {}).get("sha256"))
-    yield "backend", f"{result.lab.backend} {result.lab.mode}".strip()
-    for key in ("chaoskit", "kernel", "machine", "system", "cpus"):
+    yield "backend", f"{survey.get('backend', '')} {survey.get('mode', '')}".strip()
+
+
+def _facts(plan: Mapping[str, Any], result: Result) -> Iterator[tuple[str, str]]:
+    yield from _asked(plan)
+    for key in MACHINE_FACTS:
         yield f"environment.{key}", str(result.environment.get(key))
 
 
@@ -93,6 +105,13 @@ def differences(label_a: str, a: Recorded, label_b: str, b: Recorded) -> tuple[D
         for name in names
     ]
     return tuple(sorted(found, key=lambda d: not d.forbids))
+
+
+def forbidding(a: Recorded, plan: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """(what, in `a`, in the plan) of everything in which a plan asks another question than a run did."""
+    other = asked(plan)
+    names = [n for n in dict.fromkeys((*a.facts, *other)) if any(n == f or n.startswith(f"{f}.") for f in _FORBIDDING)]
+    return [(n, a.facts.get(n, "not there"), other.get(n, "not there")) for n in names if a.facts.get(n) != other.get(n)]
 
 
 # -- comparing -------------------------------------------------------------------------------------------------------------
@@ -203,8 +222,11 @@ def _tolerance(text: str | None, unit: str, median: float | None) -> tuple[float
 def _notes(groups: Sequence[tuple[str, Sequence[Recorded]]]) -> Iterator[str]:
     seen: dict[str, str] = {}
     for label, runs in groups:
+        machines = [{key: run.facts[f"environment.{key}"] for key in MACHINE_FACTS} for run in runs]
+        for doubt in doubts([run.result for run in runs], machines):
+            yield f"{label}: {len(runs)} runs are taken together, and may be no one sample: {doubt}"
         for run in runs:
-            if run.result.incomplete:
+            if run.result.incomplete and len(runs) == 1:
                 yield f"{run.result.run_id} is incomplete: {run.result.incomplete}"
             other = seen.setdefault(run.result.run_id, label)
             if other != label:

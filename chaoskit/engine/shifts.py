@@ -60,6 +60,16 @@ def interval_rank(m: int, n: int) -> tuple[int, float]:
     return k, 1 - 2 * below / orders
 
 
+def trials_against(m: int) -> int | None:
+    """The fewest trials that give any interval against m of them: 4 against 4, 5 against 3, 8 against 2; None where m is 0."""
+    if m < 1:
+        return None
+    n = 1
+    while interval_rank(m, n)[0] == 0:
+        n += 1
+    return n
+
+
 def _normal_rank(m: int, n: int) -> tuple[int, float]:
     """The same for large samples, one rank to the safe side."""
     deviation = math.sqrt(m * n * (m + n + 1) / 12)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.metadata import entry_points
@@ -19,6 +18,7 @@ from chaoskit.reporting.charts import lanes
 from chaoskit.reporting.junit import junit_xml
 from chaoskit.reporting.reader import recorded_view
 from chaoskit.reporting.view import Section, View
+from chaoskit.reporting.writing import write_whole
 
 SECTION_GROUP = "chaoskit.sections"
 FILE_NAMES = {"html": "report.html", "md": "report.md", "junit": "junit.xml"}
@@ -91,16 +91,6 @@ def _markdown(view: View, parts: Sequence[Section]) -> str:
     return "\n\n".join([title, *(f"## {text.markdown(section.title)}\n\n{body}" for section, body in bodies)]) + "\n"
 
 
-def _write(path: Path, content: str) -> None:
-    """Whole or not at all: a reader never sees half a report."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        beside.write_text(content, encoding="utf-8", newline="\n")
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
 def render(run_dir: Path, formats: Sequence[str] = ("html", "md", "junit")) -> tuple[Path, ...]:
     """Write the report in each format into the run directory; the paths written, in the order asked.
 
@@ -117,6 +107,6 @@ def render(run_dir: Path, formats: Sequence[str] = ("html", "md", "junit")) -> t
         content = {"html": lambda: _html(view, parts), "md": lambda: _markdown(view, parts), "junit": lambda: junit_xml(view)}[
             name
         ]()
-        _write(path, content)
+        write_whole(path, content)
         written.append(path)
     return tuple(written)

@@ -7,11 +7,13 @@ from typing import Any
 import click
 
 from chaoskit import __version__
+from chaoskit.surfaces.baselining import baseline_group
 from chaoskit.surfaces.calibrate import calibrate
 from chaoskit.surfaces.catalogue import clients, faults
 from chaoskit.surfaces.comparing import compare_runs
 from chaoskit.surfaces.doctor import doctor
 from chaoskit.surfaces.endings import Surface
+from chaoskit.surfaces.history import history
 from chaoskit.surfaces.images import image
 from chaoskit.surfaces.installed import Installed
 from chaoskit.surfaces.labs import lab
@@ -31,6 +33,8 @@ COMMANDS: tuple[click.Command, ...] = (
     measure,
     report,
     compare_runs,
+    history,
+    baseline_group,
     recover,
     faults,
     clients,

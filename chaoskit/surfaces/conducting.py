@@ -20,6 +20,7 @@ from chaoskit.engine.run_directory import RunDirectory, new_run_id
 from chaoskit.engine.running import incompleteness, run_plan
 from chaoskit.engine.secrets import secret_values
 from chaoskit.engine.undo import journal_lines, undo_summary
+from chaoskit.model.comparison import Comparison
 from chaoskit.model.errors import ChaoskitError, HealFailed, InputError, Interrupted, Problem
 from chaoskit.model.plan import Plan
 from chaoskit.model.record import Record
@@ -28,6 +29,8 @@ from chaoskit.ports.clock import Clock
 from chaoskit.ports.lab import Backend, KeepsTime
 from chaoskit.ports.progress import Progress
 from chaoskit.reporting.render import render
+from chaoskit.surfaces.against import Against, against, code_against, expectations
+from chaoskit.surfaces.indexing import indexed
 from chaoskit.surfaces.installed import Installed
 from chaoskit.surfaces.reading import planned
 from chaoskit.surfaces.terminal import printable
@@ -52,6 +55,10 @@ class Request(Record):
     reports: Path = Path("reports")
     keep_lab: bool = False
     on_lab: str | None = None
+    against: str | None = None
+    """The name of a baseline in `reports`."""
+    tolerance: str | None = None
+    """How much worse than the baseline is still the same."""
 
     @property
     def changes(self) -> tuple[str, ...]:
@@ -75,13 +82,18 @@ class Conducted(Record):
     interrupted: bool = False
     ended_by: str = ""
     """What ended the run early, in words; empty where nothing did."""
+    comparison: Comparison | None = None
+    """With the baseline, where one was named."""
 
     @property
     def exit_code(self) -> int:
-        """As the command line has it: a failed heal outranks all, then an interrupt, then the verdict."""
+        """As the command line has it: a failed heal outranks all, then an interrupt, then a miss or regression, then the rest."""
         if self.heal_failed or self.result.undo.dirty:
             return HealFailed.exit_code
-        return Interrupted.exit_code if self.interrupted else VERDICT_CODES[self.result.verdict]
+        if self.interrupted:
+            return Interrupted.exit_code
+        code = VERDICT_CODES[self.result.verdict]
+        return code if self.comparison is None else code_against(code, self.comparison.verdict)
 
 
 class Shown(Progress, AbstractContextManager[Any], Protocol):
@@ -103,6 +115,7 @@ def conducted(request: Request, installed: Installed, progress: Shown) -> Conduc
     """
     loaded, plan = loaded_and_planned(request, installed)
     backend = installed.backend(request.backend)
+    baseline = _baseline(request, plan)
     _check_on(request.on_lab, backend)
     clock = clock_of(backend)
     run_id = new_run_id(plan.experiment.title, clock.wall_ns())
@@ -111,7 +124,7 @@ def conducted(request: Request, installed: Installed, progress: Shown) -> Conduc
         if request.text is not None:
             directory.write_text("experiment.yaml", request.text)
         with progress:
-            for note in plan.notes:
+            for note in (*plan.notes, *(() if baseline is None else expectations(baseline, len(plan.trials)))):
                 progress.message(f"note: {note}")
             ended_by, kept = run_plan(
                 plan,
@@ -128,6 +141,7 @@ def conducted(request: Request, installed: Installed, progress: Shown) -> Conduc
         result, written = _judged_after(directory.path, ended_by)
     finally:
         directory.release()
+    indexed(directory.path, request.reports)
     return Conducted(
         result=result,
         directory=directory.path,
@@ -136,7 +150,18 @@ def conducted(request: Request, installed: Installed, progress: Shown) -> Conduc
         heal_failed=isinstance(ended_by, HealFailed),
         interrupted=isinstance(ended_by, Interrupted),
         ended_by="" if ended_by is None else str(ended_by),
+        comparison=None if baseline is None else baseline.comparison(directory.path),
     )
+
+
+def _baseline(request: Request, plan: Plan) -> Against | None:
+    """What the run is to be held against, read before anything starts."""
+    if request.against is not None:
+        return against(request.reports, request.against, request.tolerance, plan)
+    if request.tolerance is not None:
+        problem = Problem(message="a tolerance means nothing without --against", path="--tolerance", value=request.tolerance)
+        raise InputError([problem])
+    return None
 
 
 def clock_of(backend: Backend) -> Clock:

@@ -267,6 +267,8 @@ def command_tables() -> str:
 
 def _commands(group: click.Group, prefix: str = "") -> Iterator[tuple[str, click.Command]]:
     for name, command in group.commands.items():
+        if isinstance(command, click.Group) and command.invoke_without_command:
+            yield prefix + name, command
         if isinstance(command, click.Group):
             yield from _commands(command, f"{prefix}{name} ")
         else:

@@ -10,10 +10,13 @@ import click
 
 from chaoskit.engine.clock import SystemClock
 from chaoskit.engine.recovering import Recovered, dead_runs, recover_run, sweep_leftovers
+from chaoskit.engine.spelling import nearest
 from chaoskit.model.errors import ChaoskitError, HealFailed, InputError, Problem
 from chaoskit.model.result import Result
 from chaoskit.model.units import Fraction
+from chaoskit.surfaces.comparison_words import say_comparison
 from chaoskit.surfaces.conducting import Request, conducted, judged, report_of
+from chaoskit.surfaces.indexing import indexed
 from chaoskit.surfaces.installed import Installed, pass_installed
 from chaoskit.surfaces.over_trials import say_over_trials
 from chaoskit.surfaces.reading import (
@@ -55,6 +58,10 @@ REPORTS = click.option(
     default=None,
     help="Use this lab, which is up already (`lab up`), for every trial, and leave it up.",
 )
+@click.option("--against", metavar="NAME", default=None, help="Hold it against this baseline (`chaoskit baseline`).")
+@click.option(
+    "--tolerance", metavar="AMOUNT", default=None, help="With --against: how much worse is still the same (see `compare`)."
+)
 @click.option("--quiet", is_flag=True, help="Say nothing but the verdict.")
 @JSON
 @pass_installed
@@ -72,12 +79,15 @@ def run(
     reports: Path,
     keep_lab: bool,
     on_lab: str | None,
+    against: str | None,
+    tolerance: str | None,
     quiet: bool,
     as_json: bool,
 ) -> int:
     """Build the lab, break it, measure, put everything back, and write a report.
 
     Exit 0: every objective met; 1: one was missed; 3: the verdict is unknown; 4: a heal failed; 130: interrupted, after healing.
+    With --against a regression is 1 as well, and an inconclusive comparison 3.
     """
     request = Request(
         experiment=experiment,
@@ -92,6 +102,8 @@ def run(
         reports=reports,
         keep_lab=keep_lab,
         on_lab=on_lab,
+        against=against,
+        tolerance=tolerance,
     )
     progress = QuietProgress() if quiet or as_json else LiveProgress() if _stderr_is_terminal() else PlainProgress()
     ended = conducted(request, installed, progress)
@@ -99,6 +111,9 @@ def run(
         say_json(ended.result.model_dump_json(by_alias=True, indent=2))
     else:
         _say_verdict(ended.result, ended.ended_by, ended.written)
+        if ended.comparison is not None:
+            say()
+            say_comparison(ended.comparison)
         if ended.kept_lab is not None:
             say(f"The lab stays up: chaoskit lab status {ended.kept_lab} · chaoskit lab down {ended.kept_lab}")
     return ended.exit_code
@@ -158,6 +173,7 @@ def report(
     """
     directory = existing_run(run_directory, reports)
     result, written = judged(directory, stated=_stated(failures_per_year, availability_target))
+    indexed(directory, reports)
     if as_json:
         say_json(result.model_dump_json(by_alias=True, indent=2))
     else:
@@ -170,8 +186,9 @@ def existing_run(path: Path, reports: Path) -> Path:
     for candidate in (path, reports / path):
         if (candidate / "plan.json").is_file():
             return candidate
-    known = tuple(sorted((p.parent.name for p in reports.glob("*/plan.json")), reverse=True)[:10])
-    raise InputError([Problem(message="there is no recorded run here (no plan.json)", value=str(path), allowed=known)])
+    names = sorted((p.parent.name for p in reports.glob("*/plan.json")), reverse=True)
+    message, known = "there is no recorded run here (no plan.json)", tuple(names[:10])
+    raise InputError([Problem(message=message, value=str(path), allowed=known, nearest=nearest(path.name, names))])
 
 
 @click.command()
@@ -194,7 +211,7 @@ def recover(installed: Installed, places: tuple[Path, ...], reports: Path, as_js
         if outcome is not None:
             done.append(outcome)
     done.extend(sweep_leftovers(backends))
-    _judge_the_dead(done)
+    _judge_the_dead(done, reports)
     if as_json:
         say_json({"recovered": [outcome.model_dump(mode="json") for outcome in done]})
     else:
@@ -202,7 +219,7 @@ def recover(installed: Installed, places: tuple[Path, ...], reports: Path, as_js
     return HealFailed.exit_code if any(outcome.still_broken for outcome in done) else 0
 
 
-def _judge_the_dead(done: list[Recovered]) -> None:
+def _judge_the_dead(done: list[Recovered], reports: Path) -> None:
     """A run that was killed gets the verdict it can have (unknown), and a report with all its evidence.
 
     One whose record was written to its end is judged as if nothing had happened.
@@ -212,6 +229,7 @@ def _judge_the_dead(done: list[Recovered]) -> None:
         if not outcome.skipped and (directory / "plan.json").is_file():
             try:
                 judged(directory, outcome.incomplete)
+                indexed(directory, reports)
             except (ChaoskitError, OSError) as error:
                 warning = f"no report could be made: {error}"
                 done[index] = outcome.model_copy(update={"warnings": (*outcome.warnings, warning)})

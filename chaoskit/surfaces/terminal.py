@@ -6,7 +6,7 @@ import json
 import re
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -46,16 +46,24 @@ def say(text: str = "", style: str = "") -> None:
             console.print(Text(part, style=STYLES[style]), overflow="fold")
 
 
-def say_table(columns: Sequence[str], rows: Sequence[Sequence[str]], widths_fixed: int = 1) -> None:
-    """A table: drawn on a terminal (its last columns wrap), aligned columns in a pipe. Empty `columns`: no heading."""
+def say_table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    widths_fixed: int = 1,
+    styles: Mapping[tuple[int, int], str] | None = None,
+) -> None:
+    """A table: drawn on a terminal (its last columns wrap), aligned columns in a pipe. Empty `columns`: no heading.
+
+    `styles`: of single cells, by row and column; on a terminal only.
+    """
     cells = [[printable(cell) for cell in row] for row in rows]
     if on_terminal():
         table = Table(box=None, show_header=bool(columns), pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
         count = len(columns) or (len(cells[0]) if cells else 0)
         for i in range(count):
             table.add_column(columns[i] if columns else "", no_wrap=i < widths_fixed, overflow="fold")
-        for row in cells:
-            table.add_row(*[Text(cell) for cell in row])
+        for y, row in enumerate(cells):
+            table.add_row(*[Text(cell, style=STYLES[(styles or {}).get((y, x), "")]) for x, cell in enumerate(row)])
         _console().print(table)
         return
     lines = ([[*columns]] if columns else []) + cells

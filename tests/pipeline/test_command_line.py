@@ -15,7 +15,7 @@ from tests.simulated.cluster import SimulatedCluster
 
 
 def reports(command: CommandLine) -> Path:
-    (only,) = (command.folder / "reports").iterdir()
+    (only,) = (path for path in (command.folder / "reports").iterdir() if path.is_dir())
     return only
 
 

@@ -29,7 +29,7 @@ def clocked(command: CommandLine, monkeypatch: pytest.MonkeyPatch) -> CommandLin
 
 
 def only_run(command: CommandLine) -> Path:
-    (only,) = (command.folder / "reports").iterdir()
+    (only,) = (path for path in (command.folder / "reports").iterdir() if path.is_dir())
     return only
 
 

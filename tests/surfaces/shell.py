@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -32,3 +33,26 @@ def real(*words: str, cwd: Path | None = None, **environment: str) -> subprocess
         timeout=60,
         check=False,
     )
+
+
+def on_terminal(*words: str, width: int, code: int = 0, **environment: str) -> str:
+    """Output of a real process on a terminal of `width` columns."""
+    leader, follower = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "chaoskit.surfaces.cli", *words],
+        stdin=follower, stdout=follower, stderr=follower,
+        env={**os.environ, "COLUMNS": str(width), "TERM": "xterm-256color", **environment},
+    )  # fmt: skip
+    os.close(follower)
+    seen = b""
+    while True:
+        try:
+            chunk = os.read(leader, 65536)
+        except OSError:  # Linux: the other side has closed
+            break
+        if not chunk:
+            break
+        seen += chunk
+    assert process.wait(timeout=60) == code, seen.decode()
+    os.close(leader)
+    return seen.decode()

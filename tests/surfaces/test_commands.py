@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +13,7 @@ from ruamel.yaml import YAML
 from chaoskit.model.plan import Plan
 from chaoskit.model.steps import CutLinks, Exec, Link, PowerOff, ProcessRef, Signal
 from tests.engine.toy import EXPERIMENT, LAB, written
-from tests.surfaces.shell import real, toy
+from tests.surfaces.shell import on_terminal, real, toy
 
 
 def test_validate(tmp_path: Path) -> None:
@@ -196,29 +192,6 @@ def test_steps_in_words() -> None:
     assert PowerOff(node="a", silent=False, lose_unsynced=False).words() == "power off a: every process ends, connections close"
     assert Signal(node="a", signal="STOP", processes=(ProcessRef(pid=7, start_ticks=1),)).words() == "send STOP on a to 7"
     assert Exec(node="a", argv=("echo", "a b"), user="postgres").words() == "run on a as postgres: echo 'a b'"
-
-
-def on_terminal(*words: str, width: int, **environment: str) -> str:
-    """Output of a real process on a terminal of `width` columns."""
-    leader, follower = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "chaoskit.surfaces.cli", *words],
-        stdin=follower, stdout=follower, stderr=follower,
-        env={**os.environ, "COLUMNS": str(width), "TERM": "xterm-256color", **environment},
-    )  # fmt: skip
-    os.close(follower)
-    seen = b""
-    while True:
-        try:
-            chunk = os.read(leader, 65536)
-        except OSError:  # Linux: the other side has closed
-            break
-        if not chunk:
-            break
-        seen += chunk
-    assert process.wait(timeout=60) == 0
-    os.close(leader)
-    return seen.decode()
 
 
 def test_a_narrow_terminal_and_no_color() -> None:

@@ -1,0 +1,1 @@
+"""Folders of run directories: indexed, asked, held against baselines, and pruned."""
