@@ -41,6 +41,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from chaoskit.engine.compose.composing import KEY as COMPOSE
+from chaoskit.engine.compose.composing import composed
 from chaoskit.engine.document import Document, Keys
 from chaoskit.engine.explaining import validated
 from chaoskit.engine.routing import route_problems
@@ -100,20 +102,55 @@ def read_lab(
     `override` says where `settings` were written, for messages. InputError with every problem; nothing is started.
     """
     file = lab_path(path)
-    document = read_document(file)
-    source = SourceFile(path=str(file), sha256=document.sha256)
+    return understood(read_document(file), file.parent, variant, settings, override)
+
+
+def understood(
+    document: Document,
+    folder: Path,
+    variant: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    override: Override | None = None,
+) -> LabFile:
+    """The lab that a document says, whose paths start in a folder. As `read_lab`."""
+    source = SourceFile(path=document.file, sha256=document.sha256)
+    if COMPOSE in document.data:
+        document = composed(document, folder)
     problems: list[Problem] = []
     if variant is not None:
         problems += _lay_variant(document, variant)
     if settings:
         problems += _lay_settings(document, settings, override)
+    problems += _serve_images(document)
     if problems:
         raise InputError(problems)
     spec = validated(LabSpec, document)
     problems = list(_broken_references(spec, document))
     if problems:
         raise InputError(problems)
-    return LabFile(spec=spec, document=document, folder=file.parent, source=source, variant=variant)
+    return LabFile(spec=spec, document=document, folder=folder, source=source, variant=variant)
+
+
+def _serve_images(document: Document) -> list[Problem]:
+    """A group that names an image, no services, and is not where clients run: it runs what the image starts, under its name."""
+    data = document.data
+    nodes, services = data.get("nodes"), data.get("services") or {}
+    if not isinstance(nodes, dict) or not isinstance(services, dict):
+        return []  # validation says so
+    problems = []
+    for name, group in nodes.items():
+        if not isinstance(group, dict) or not (group.get("image") or group.get("build")):
+            continue
+        if group.get("services") or data.get("clients") == name:
+            continue
+        if name in services:
+            message = f"it would run what its image starts, as a service {name!r}, and the lab has another of that name"
+            problems.append(document.problem(("nodes", name), f"{message}: list it under services", of_key=True, value=name))
+            continue
+        place = document.place(("nodes", name))
+        document.put(("services", name), {}, place)
+        document.put(("nodes", name, "services"), [name], place)
+    return problems
 
 
 def _lay_variant(document: Document, variant: str) -> list[Problem]:
@@ -161,6 +198,7 @@ def _broken_references(spec: LabSpec, document: Document) -> Iterable[Problem]:
     yield from _group_problems(spec, document)
     yield from _service_problems(spec, document)
     yield from _network_problems(spec, document)
+    yield from _address_problems(spec, document)
     yield from _role_problems(spec, document)
     yield from _drain_problems(spec, document)
 
@@ -286,6 +324,34 @@ def _network_problems(spec: LabSpec, document: Document) -> Iterable[Problem]:
         nodes = sum(name in spec.networks_of(n) for n in spec.node_names())
         if subnet.num_addresses < nodes + 3:
             yield document.problem(keys, f"is too small for {nodes} nodes")
+
+
+def _address_problems(spec: LabSpec, document: Document) -> Iterable[Problem]:
+    owner: dict[tuple[str, str], str] = {}
+    for name, group in spec.nodes.items():
+        for network, given in group.addresses.items():
+            keys = ("nodes", name, "addresses", network)
+            if group.count is not None:
+                yield document.problem(keys, f"{name} is {group.count} nodes, and an address is of one")
+                continue
+            if network not in spec.networks_of(name) or network not in spec.networks:
+                yield _unknown(document, keys, "network of this node", network, spec.networks_of(name))
+                continue
+            try:
+                address = ipaddress.IPv4Address(given)
+            except ValueError:
+                yield document.problem(keys, "not an IPv4 address")
+                continue
+            subnet = spec.networks[network].subnet
+            if subnet is None:
+                yield document.problem(keys, f"the network {network} has no subnet: write one, or no address")
+            elif address not in (whole := ipaddress.IPv4Network(subnet)):
+                yield document.problem(keys, f"does not lie in the network {network} ({subnet})")
+            elif address in (whole.network_address, whole.broadcast_address):
+                yield document.problem(keys, "is the first or last address of its network, which no machine can have")
+            elif (network, given) in owner:
+                yield document.problem(keys, f"is the address of {owner[network, given]} as well")
+            owner[network, given] = name
 
 
 def _role_problems(spec: LabSpec, document: Document) -> Iterable[Problem]:

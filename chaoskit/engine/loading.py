@@ -19,7 +19,7 @@ from chaoskit.engine.checking_order import action_names, radius_problems
 from chaoskit.engine.document import Document, Keys
 from chaoskit.engine.explaining import problems_of
 from chaoskit.engine.host_files import read_host_files
-from chaoskit.engine.labfile import LabFile, Override, lab_path, read_lab
+from chaoskit.engine.labfile import LabFile, Override, lab_path, read_lab, understood
 from chaoskit.engine.overriding import fill_in_configuration, lay_overrides
 from chaoskit.engine.policies import lay_out_policies
 from chaoskit.engine.predicting import detector_period_s, predicted_rto_s
@@ -28,7 +28,7 @@ from chaoskit.engine.rendering import RenderedLab, render_lab
 from chaoskit.engine.secrets import secret_problems
 from chaoskit.engine.yaml_source import parsed_document, read_document
 from chaoskit.model.errors import InputError, Problem
-from chaoskit.model.experiment import Experiment
+from chaoskit.model.experiment import INLINE_LABS, Experiment
 from chaoskit.model.plan import SourceFile
 from chaoskit.ports.client import ClientType
 from chaoskit.ports.fault import Fault
@@ -107,7 +107,7 @@ def load(
     overrides: Sequence[str] = (),
     registry: Registry | None = None,
     text: str | None = None,
-    backend: str = DEFAULT_BACKEND,
+    backend: str | None = None,
 ) -> Loaded:
     """The experiment in a file, with `name=value` overrides, and its lab for a backend. InputError with all problems of both.
 
@@ -152,7 +152,7 @@ def load_lab(
     variant: str | None = None,
     settings: dict[str, Any] | None = None,
     registry: Registry | None = None,
-    backend: str = DEFAULT_BACKEND,
+    backend: str | None = None,
 ) -> LoadedLab:
     """A lab by itself, as `chaoskit lab up` takes it. InputError with every problem."""
     problems = _Problems()
@@ -163,10 +163,10 @@ def load_lab(
     return loaded
 
 
-def _checked_lab(lab: LabFile, backend: str, registry: Registry, problems: _Problems) -> LoadedLab | None:
+def _checked_lab(lab: LabFile, backend: str | None, registry: Registry, problems: _Problems) -> LoadedLab | None:
     problems.add(endpoint_problems(lab.spec, lab.document, registry))
     problems.add(radius_problems(lab.spec.blast_radius, lab.document, lab.spec))
-    rendered = problems.attempt(lambda: render_lab(lab, backend))
+    rendered = problems.attempt(lambda: render_lab(lab, backend or lab.spec.backend or DEFAULT_BACKEND))
     before = len(problems.found)
     predicted = problems.attempt(lambda: predicted_rto_s(lab.spec, lab.document))
     period_s = problems.attempt(lambda: detector_period_s(lab.spec, lab.document))
@@ -178,6 +178,8 @@ def _checked_lab(lab: LabFile, backend: str, registry: Registry, problems: _Prob
 def _named_lab(document: Document, folder: Path) -> LabFile | None:
     """The lab that the experiment names; None where `lab` is no name (validation says so)."""
     choice = document.data.get("lab")
+    if isinstance(choice, dict) and any(name in choice for name in INLINE_LABS) and "path" not in choice:
+        return understood(_inline_lab(document, choice), folder, None)
     keys: Keys = ("lab",)
     variant: Any = None
     settings: Any = {}
@@ -201,6 +203,15 @@ def _named_lab(document: Document, folder: Path) -> LabFile | None:
         return read_lab(file, variant, settings, Override(document, ("lab", "settings")))
     except InputError as error:
         raise InputError([_where_chosen(p, document, file) for p in error.problems]) from error
+
+
+def _inline_lab(document: Document, choice: dict[str, Any]) -> Document:
+    """The lab that stands in the experiment itself, as a document of its own."""
+    inline = Document(file=document.file, data={}, sha256=document.sha256, text=document.text)
+    for key, value in choice.items():
+        inline.lay((key,), copy.deepcopy(value), document, ("lab", key))
+    inline.values[()] = document.place(("lab",))
+    return inline
 
 
 def _plainly(path: Path) -> Path:

@@ -16,7 +16,7 @@ from chaoskit.engine.loading import Loaded, LoadedLab
 from chaoskit.engine.phasing import PhaseRule, phase_rule
 from chaoskit.engine.previewing import preview
 from chaoskit.engine.refusing import refusals
-from chaoskit.model.capability import PACKAGES_DEBIAN, VOLUME_PROGRAM, Need, Survey
+from chaoskit.model.capability import CONTAINER_IMAGE, PACKAGES_DEBIAN, VOLUME_PROGRAM, Need, Survey
 from chaoskit.model.errors import CapabilityMissing, InputError
 from chaoskit.model.plan import Plan, PlannedAction, TrialPlan
 from chaoskit.ports.client import missing_drivers
@@ -71,6 +71,10 @@ def lab_needs(lab: LoadedLab, survey: Survey) -> tuple[Need, ...]:
     if programmable:
         why = f"for the volumes of kind programmable: {', '.join(programmable)}"
         needs.append(Need(capability=VOLUME_PROGRAM, why=why))
+    of_image = [s for s, service in spec.services.items() if service.command is None or service.user == ""]
+    if of_image:
+        why = f"to run what the image starts by itself, as {', '.join(of_image)}"
+        needs.append(Need(capability=CONTAINER_IMAGE, why=why))
     return tuple(needs)
 
 

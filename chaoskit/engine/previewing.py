@@ -91,10 +91,11 @@ class PreviewScene:
 
     def _processes(self, node: NodePlan) -> tuple[ProcessInfo, ...]:
         """The lab's services, and one stand-in for each description that the fault gives."""
+        programs = {service.name: (service.argv or (service.name,))[0] for service in node.services}
         running = [
             ProcessInfo(
-                pid=0, parent=1, name=service.argv[0].rpartition("/")[2][:15], command=service.argv, state="S", start_ticks=1,
-                service=service.name, stands_for=f"the processes of service {service.name}",
+                pid=0, parent=1, name=programs[service.name].rpartition("/")[2][:15], command=service.argv, state="S",
+                start_ticks=1, service=service.name, stands_for=f"the processes of service {service.name}",
             )
             for service in node.services
         ]  # fmt: skip

@@ -22,6 +22,7 @@ from chaoskit.engine.spelling import nearest
 from chaoskit.engine.templating import TemplateRefused, rendered
 from chaoskit.engine.yaml_source import MAX_BYTES
 from chaoskit.model.capability import Capability
+from chaoskit.model.container import ContainerSpec
 from chaoskit.model.errors import InputError, Problem
 from chaoskit.model.lab import (
     Check,
@@ -68,21 +69,33 @@ def node_interfaces(spec: LabSpec) -> dict[str, tuple[InterfacePlan, ...]]:
     subnets = network_subnets(spec)
     names = spec.node_names()
     interfaces: dict[str, list[InterfacePlan]] = {name: [] for name in names}
+    fixed = {(group, network): ipaddress.IPv4Address(a) for group, n in spec.nodes.items() for network, a in n.addresses.items()}
+    taken = {network: {address for (_, where), address in fixed.items() if where == network} for network in subnets}
     for node in names:
         for i, network in enumerate(spec.networks_of(node)):
             subnet = subnets[network]
-            offset = _FIRST_HOST + names.index(node)
-            if _FIRST_HOST + len(names) > subnet.num_addresses - 1:
-                offset = 2 + [n for n in names if network in spec.networks_of(n)].index(node)
-            if offset >= subnet.num_addresses - 1:
-                raise InputError([Problem(message=f"{subnet} has too few addresses", path=f"networks.{network}")])
-            address = subnet[offset]
+            address = fixed.get((node, network)) or _free_address(spec, node, network, subnet, taken[network])
+            taken[network].add(address)
             octets = [int(address) >> shift & 0xFF for shift in (24, 16, 8, 0)]
             mac = "02:c5:" + ":".join(f"{octet:02x}" for octet in octets)
             interfaces[node].append(
                 InterfacePlan(device=f"eth{i}", network=network, address=str(address), prefix=subnet.prefixlen, mac=mac)
             )
     return {node: tuple(found) for node, found in interfaces.items()}
+
+
+def _free_address(
+    spec: LabSpec, node: str, network: str, subnet: ipaddress.IPv4Network, taken: set[ipaddress.IPv4Address]
+) -> ipaddress.IPv4Address:
+    names = spec.node_names()
+    offset = _FIRST_HOST + names.index(node)
+    if _FIRST_HOST + len(names) > subnet.num_addresses - 1:
+        offset = 2 + [n for n in names if network in spec.networks_of(n)].index(node)
+    while offset < subnet.num_addresses - 1 and subnet[offset] in taken:
+        offset += 1
+    if offset >= subnet.num_addresses - 1:
+        raise InputError([Problem(message=f"{subnet} has too few addresses", path=f"networks.{network}")])
+    return subnet[offset]
 
 
 def network_subnets(spec: LabSpec) -> dict[str, ipaddress.IPv4Network]:
@@ -300,17 +313,29 @@ class _Renderer:
     def service(self, name: str, spec: ServiceSpec, names: Mapping[str, Any]) -> ServicePlan:
         """A service on one node."""
         keys: Keys = ("services", name)
+        left_out = "" if spec.command is None else "/"
+        user = spec.user if spec.user is not None else "" if spec.command is None else "root"
         return ServicePlan(
             name=name,
-            argv=tuple(self.text(part, (*keys, "command", i), names) for i, part in enumerate(spec.command)),
-            user=spec.user,
+            argv=tuple(self.text(part, (*keys, "command", i), names) for i, part in enumerate(spec.command or ())),
+            arguments=self.arguments(spec, keys, names),
+            user=user,
             env={key: self.text(value, (*keys, "env", key), names) for key, value in spec.env.items()},
-            directory=self.text(spec.directory, (*keys, "directory"), names),
-            files=tuple(self._file(path, file, spec.user, (*keys, "files", path), names) for path, file in spec.files.items()),
+            directory=left_out if spec.directory is None else self.text(spec.directory, (*keys, "directory"), names),
+            files=tuple(
+                self._file(path, file, user or "root", (*keys, "files", path), names) for path, file in spec.files.items()
+            ),
             needs=spec.needs,
             ready=None if spec.ready is None else self.check(spec.ready, (*keys, "ready"), names),
+            health=spec.health,
             restart=spec.restart,
         )
+
+    def arguments(self, spec: ServiceSpec, keys: Keys, names: Mapping[str, Any]) -> tuple[str, ...] | None:
+        """For the entrypoint of the node's image; None: the image's own."""
+        if spec.arguments is None:
+            return None
+        return tuple(self.text(part, (*keys, "arguments", i), names) for i, part in enumerate(spec.arguments))
 
     def _file(self, path: str, file: FileSpec | str, user: str, keys: Keys, names: Mapping[str, Any]) -> FilePlan:
         details = FileSpec(template=file) if isinstance(file, str) else file
@@ -341,6 +366,14 @@ class _Renderer:
 
 def _listed(node: str, addresses: Mapping[str, str]) -> dict[str, str]:
     return {"name": node, "address": addresses.get(node, "")}
+
+
+def _placed(container: ContainerSpec | None, folder: Path) -> ContainerSpec | None:
+    """With the places of this machine where they are."""
+    if container is None:
+        return None
+    binds = tuple(b.model_copy(update={"source": str((folder / b.source).resolve())}) for b in container.binds)
+    return container.model_copy(update={"binds": binds})
 
 
 def _mount(name: str, volume: VolumeSpec) -> str:
@@ -378,6 +411,8 @@ def render_lab(lab: LabFile, backend: str) -> RenderedLab:
                 drain=renderer.drain(node, names),
                 image=group.image,
                 build=str((lab.folder / group.build).resolve()) if group.build else None,
+                container=_placed(group.container, lab.folder),
+                aliases=group.aliases,
                 forwards=group.forwards,
                 routes=routes_of(spec, node, network_subnets(spec), interfaces),
             )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, BeforeValidator, Field, model_validator
+from pydantic import AliasChoices, BeforeValidator, ConfigDict, Field, model_validator
 
 from chaoskit.model.blast_radius import BlastRadius
 from chaoskit.model.condition import Condition, Probe
@@ -52,7 +52,20 @@ class LabChoice(Record):
     """Laid over the lab's own settings; only those that it has."""
 
 
+INLINE_LABS = ("compose", "containers")
+"""What a lab that stands in the experiment itself is made of."""
+
+
+class InlineLab(LabChoice):
+    """The lab itself, of a Compose file or of containers that run already; the keys beside are those of lab.yaml."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", populate_by_name=True, validate_default=True)
+    path: str = ""
+
+
 def _lab(value: Any) -> Any:
+    if isinstance(value, dict) and "path" not in value and any(name in value for name in INLINE_LABS):
+        return InlineLab.model_validate({key: one for key, one in value.items() if key != "settings"})
     return {"path": value} if isinstance(value, str) else value
 
 

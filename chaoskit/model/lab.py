@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from chaoskit.model.blast_radius import BlastRadius
+from chaoskit.model.container import ContainerSpec
 from chaoskit.model.names import Names
 from chaoskit.model.record import OpenRecord, Record
 from chaoskit.model.units import Duration, Size
@@ -67,7 +68,14 @@ class NodeGroup(Record):
     """On the Docker backend: the image of their containers, `debian:bookworm-slim` where neither this nor `build` is named. Nodes
     of the namespace backend see this machine's own programs."""
     build: str | None = None
-    """On the Docker backend: a folder beside lab.yaml with a Dockerfile, from which the image is built."""
+    """On the Docker backend: a folder beside lab.yaml with a Dockerfile, from which the image is built. With `image` or `build`
+    and without `services`, the node runs what its image starts by itself, as a service of the group's name."""
+    container: ContainerSpec | None = None
+    """On the Docker backend: how its container is made."""
+    addresses: dict[Identifier, str] = {}
+    """Network -> the node's address there; chosen where left out. Only of a group that is one node."""
+    aliases: tuple[str, ...] = ()
+    """Further names of each of them, for /etc/hosts. Several nodes may share one."""
     drain: DrainSpec | None = None
     """How each of them is drained, for `node.drain`; left out: as the lab says."""
     forwards: bool = False
@@ -122,6 +130,8 @@ class CommandCheck(Record):
     """How long it may run."""
     user: str = "root"
     """Who runs it."""
+    as_service: bool = Field(default=False, alias="as-service")
+    """It runs as the service does that it is the `ready` check of: as its user, in its directory, with its environment."""
 
 
 Check = HttpCheck | TcpCheck | CommandCheck
@@ -130,22 +140,28 @@ Check = HttpCheck | TcpCheck | CommandCheck
 class ServiceSpec(Record):
     """A program that runs in the foreground on the nodes that list it."""
 
-    command: tuple[str, ...] = Field(min_length=1)
-    """Program and arguments, each a template; no shell."""
-    user: str = "root"
-    """Who runs it in the node."""
+    command: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """Program and arguments, each a template; no shell. Left out: what the node's image starts by itself, as the image says it:
+    entrypoint, arguments, user, directory and health check; on the Docker backend only."""
+    arguments: tuple[str, ...] | None = None
+    """Without `command`: for the image's entrypoint, instead of the image's own. Each a template."""
+    user: str | None = None
+    """Who runs it in the node. Left out: root, or without `command` whom the image names, as with an empty text."""
     files: dict[str, FileSpec | str] = {}
     """Path in the node -> what to put there; a bare string names a template beside lab.yaml."""
     env: dict[str, str] = {}
     """Environment variables beyond PATH, HOME and the like."""
-    directory: str = "/"
-    """Working directory."""
+    directory: str | None = None
+    """Working directory. Left out: `/`, or without `command` what the image says, as with an empty text."""
     needs: Names = ()
     """Services started before this one, lab-wide."""
     ready: Check | None = None
-    """When it counts as started; what needs it waits for that."""
-    restart: Literal["never", "on-boot", "always"] = "on-boot"
-    """`on-boot`: started when its node boots; `always`: also when it exits."""
+    """When it counts as started; what needs it waits for that. Left out without `command`: the image's health check."""
+    health: bool = True
+    """False: the image's health check is not used."""
+    restart: Literal["never", "on-boot", "on-failure", "always"] = "on-boot"
+    """`on-boot`: started when its node boots; `on-failure`: also when it exits with another code than 0; `always`: also when it
+    exits."""
 
 
 class EndpointSpec(OpenRecord):
@@ -220,6 +236,8 @@ class LabSpec(Record):
     """Name -> an address that moves between nodes, a template; it is watched on the wire in every experiment."""
     clients: str | None = None
     """The node or group that clients run in."""
+    backend: str | None = None
+    """Which kind of lab it is where `--backend` names none."""
     drain: DrainSpec | None = None
     """How a node is drained whose group does not say it and that runs services, for `node.drain`."""
     ready: ReadySpec = ReadySpec()
@@ -304,6 +322,8 @@ class NodePlan(Record):
     """The image of its container, where it is one."""
     build: str | None = None
     """The folder from which that image is built."""
+    container: ContainerSpec | None = None
+    aliases: tuple[str, ...] = ()
     forwards: bool = False
     """Its kernel forwards between its interfaces."""
     routes: tuple[RoutePlan, ...] = ()
@@ -340,13 +360,20 @@ class ServicePlan(Record):
 
     name: str
     argv: tuple[str, ...]
+    """Empty: what the node's image starts by itself."""
     user: str
+    """Empty: whom the image names."""
     env: dict[str, str]
     directory: str
+    """Empty: what the image says."""
     files: tuple[FilePlan, ...]
     needs: tuple[str, ...]
     ready: Check | None
-    restart: Literal["never", "on-boot", "always"]
+    restart: Literal["never", "on-boot", "on-failure", "always"]
+    arguments: tuple[str, ...] | None = None
+    """For the image's entrypoint, instead of the image's own."""
+    health: bool = True
+    """The image's health check is its `ready`, where it has no other."""
 
 
 class LabPlan(Record):

@@ -104,7 +104,7 @@ class Shown(Progress, AbstractContextManager[Any], Protocol):
 
 def loaded_and_planned(request: Request, installed: Installed) -> tuple[Loaded, Plan]:
     """Everything that is decided before anything starts. InputError, CapabilityMissing."""
-    loaded = load(request.experiment, request.changes, installed.registry, request.text, installed.backend(request.backend).name)
+    loaded = load(request.experiment, request.changes, installed.registry, request.text, request.backend)
     return loaded, planned(loaded, request.backend, request.seed, installed, request.max_targets)
 
 
@@ -114,7 +114,7 @@ def conducted(request: Request, installed: Installed, progress: Shown) -> Conduc
     Whatever ended a run early is healed, judged and told in what is returned; it is raised where no report could be made.
     """
     loaded, plan = loaded_and_planned(request, installed)
-    backend = installed.backend(request.backend)
+    backend = installed.backend(plan.survey.backend)
     baseline = _baseline(request, plan)
     _check_on(request.on_lab, backend)
     clock = clock_of(backend)

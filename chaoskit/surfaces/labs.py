@@ -56,8 +56,8 @@ def up(
     as_json: bool,
 ) -> None:
     """Build the lab, wait until it is ready, and leave it up. Logs go to a folder in --reports."""
-    chosen = installed.backend(backend)
-    loaded = load_lab(path, variant, _settings(settings), installed.registry, chosen.name)
+    loaded = load_lab(path, variant, _settings(settings), installed.registry, backend)
+    chosen = installed.backend(backend or loaded.file.spec.backend)
     planning.check_lab(loaded, chosen.survey(loaded.file.spec))
     clock = SystemClock()
     run_id = new_run_id(f"lab {loaded.file.spec.name}", clock.wall_ns())

@@ -27,7 +27,9 @@ SET = click.option(
     help="Override a name of `configuration`, or a place such as clients.orders.rate or lab.settings.ttl. May be repeated.",
 )  # fmt: skip
 JSON = click.option("--json", "as_json", is_flag=True, help="The machine's form on stdout, and nothing else there.")
-BACKEND = click.option("--backend", default=None, metavar="NAME", help="Which kind of lab (default: namespace).")
+BACKEND = click.option(
+    "--backend", default=None, metavar="NAME", help="Which kind of lab (default: what the lab says, else namespace)."
+)
 SEED = click.option("--seed", type=click.IntRange(0, 2**63), default=None, help="Decides every draw; chosen anew when left out.")
 
 FAILURES_PER_YEAR = click.option(
@@ -49,7 +51,7 @@ def planned(loaded: Loaded, backend: str | None, seed: int | None, installed: In
     secret_values(loaded.experiment, loaded.folder)  # said now, before anything starts; the values go nowhere
     if max_targets is not None:
         loaded = narrowed(loaded, max_targets)
-    survey = installed.backend(backend).survey(loaded.lab.file.spec)
+    survey = installed.backend(backend or loaded.lab.file.spec.backend).survey(loaded.lab.file.spec)
     return planning.plan(loaded, survey, chosen_seed(loaded, seed))
 
 
@@ -127,7 +129,7 @@ def plan(
 
     Exit 0: it can run here; 2: the experiment is wrong; 3: this machine or backend lacks something, which is named.
     """
-    loaded = load(experiment, overrides, installed.registry, backend=installed.backend(backend).name)
+    loaded = load(experiment, overrides, installed.registry, backend=backend)
     made = planned(loaded, backend, seed, installed, max_targets)
     if as_json:
         say_json(made.model_dump_json(by_alias=True, indent=2))

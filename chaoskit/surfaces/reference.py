@@ -35,7 +35,10 @@ from chaoskit.surfaces.documentation import default_words, field_docs, type_word
 from chaoskit.surfaces.schema import experiment_schema, lab_schema, result_schema
 
 HEADER = "<!-- Written by `make docs` from the code; edit the code, not this page. -->\n"
-CAPABILITIES = tuple(sorted(v for k, v in vars(capability).items() if k.isupper() and isinstance(v, str)))
+CAPABILITIES = tuple(
+    sorted(v for k, v in vars(capability).items() if k.isupper() and isinstance(v, str) and v != capability.CONTAINER_IMAGE)
+)
+"""Of labs of namespaces, as root or not: images are of containers only."""
 ROOTLESS_LACKS = frozenset(
     c for c in CAPABILITIES if c.startswith(("volume.", "resource.quota.")) or c == capability.PACKAGES_DEBIAN
 )

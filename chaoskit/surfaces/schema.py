@@ -39,7 +39,9 @@ def experiment_schema(registry: Registry) -> dict[str, Any]:
     """Of experiment.yaml, with the faults, clients and objectives that are installed."""
     made = _schema(Experiment, "chaoskit experiment")
     definitions = made["$defs"]
-    made["properties"]["lab"] = {"anyOf": [{"type": "string"}, {"$ref": "#/$defs/LabChoice"}], "description": "folder or file"}
+    inline = {"type": "object", "required": ["compose"], "description": "the lab itself, of a Compose file"}
+    ways = [{"type": "string"}, {"$ref": "#/$defs/LabChoice"}, inline]
+    made["properties"]["lab"] = {"anyOf": ways, "description": "folder or file"}
     _documented(made, Experiment)
     _with_faults(definitions, registry)
     _with_clients(definitions, registry)
@@ -54,6 +56,11 @@ def experiment_schema(registry: Registry) -> dict[str, Any]:
 def lab_schema(registry: Registry) -> dict[str, Any]:
     """Of lab.yaml."""
     made = _schema(LabSpec, "chaoskit lab")
+    made["properties"]["compose"] = {
+        "anyOf": [{"type": "string"}, {"type": "object", "required": ["file"]}],
+        "description": "A Compose file that says what the lab is made of; see docs/docker.md.",
+    }
+    made["anyOf"] = [{"required": made.pop("required")}, {"required": ["compose"]}]
     endpoint = made["$defs"]["EndpointSpec"]
     endpoint["properties"]["kind"]["enum"] = list(registry.names("clients"))
     endpoint["allOf"] = []

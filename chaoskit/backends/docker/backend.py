@@ -8,7 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from chaoskit.backends.docker import engine, first_process, images, leaving
+from chaoskit.backends.docker import engine, first_process, image_process, images, leaving
+from chaoskit.backends.docker.containers import Making, hostname_of, labels_of, prefix_of
 from chaoskit.backends.docker.engine import Engine
 from chaoskit.backends.docker.lab import DockerLab
 from chaoskit.backends.docker.leaving import FAMILY
@@ -54,14 +55,23 @@ class DockerBackend:
     def _build(
         self, found: Engine, files: LabFiles, record: dict[str, Any], plan: LabPlan, progress: Callable[[str], None]
     ) -> None:
-        environments = images.made_ready(found, plan, progress)
+        image_of = images.made_ready(found, plan, progress)
         with start_holder(files, record, _HOLDER) as ours:
-            containers = _created(found, files, record, plan)
+            making = _making(found, files, record["run_id"])
+            volumes = making.volumes(plan)
+            containers = _created(making, files, plan)
             drawn = drawn_lab(plan, files.lab_id, record["run_id"], files.directory, Path(record["logs"]), _PATH)
             for node in drawn["nodes"]:
                 for service in node["services"]:
-                    service["env"] = {**environments[node["name"]], **service["env"]}
-            blueprint: ContainersJson = {**drawn, "engine": found.url, "hosts": hosts_text(plan), "containers": containers}
+                    own = plan.node(node["name"])
+                    image_process.served(own, service, image_of[own.name], images.image_of(own))
+            blueprint: ContainersJson = {
+                **drawn,
+                "engine": found.url,
+                "hosts": hosts_text(plan),
+                "containers": containers,
+                "volumes": volumes,
+            }
             client.send(ours, {"op": "boot", "blueprint": blueprint})
             client.final_answer(ours, files.lab_id, float(plan.ready.within) + _BUILD_S, progress)
 
@@ -93,29 +103,18 @@ class DockerBackend:
         return swept(files)
 
 
-def _created(found: Engine, files: LabFiles, record: dict[str, Any], plan: LabPlan) -> dict[str, ContainerJson]:
-    """Node -> its container, made but not started."""
+def _making(found: Engine, files: LabFiles, run_id: str) -> Making:
     program = files.directory / "init"
     program.write_bytes(first_process.program())
     program.chmod(0o755)
+    return Making(found, labels_of(run_id, files.lab_id), prefix_of(files.lab_id), program)
+
+
+def _created(making: Making, files: LabFiles, plan: LabPlan) -> dict[str, ContainerJson]:
+    """Node -> its container, made but not started."""
 
     def one(node: NodePlan) -> ContainerJson:
-        binds = [f"{program}:{first_process.PATH}:ro"]
-        api = found.client.api
-        labels = {engine.RUN: record["run_id"], engine.LAB: files.lab_id, engine.NODE: node.name, engine.STATE: leaving.mark()}
-        with engine.told(f"{node.name}: its container could not be made"):
-            made = api.create_container(
-                images.image_of(node),
-                name=f"chaoskit-{leaving.mark()[:4]}-{files.lab_id}-{node.name}",
-                hostname=node.name,
-                entrypoint=[first_process.PATH],
-                command=[],
-                user="0",
-                labels=labels,
-                healthcheck={"test": ["NONE"]},
-                host_config=api.create_host_config(binds=binds, network_mode="none", restart_policy={"Name": "no"}),
-            )
-        return {"id": made["Id"]}
+        return {"id": making.container(node), "hostname": hostname_of(node)}
 
     with ThreadPoolExecutor(_AT_ONCE) as threads:
         made = list(threads.map(one, plan.nodes))

@@ -86,6 +86,22 @@ class Engine:
                 trouble.append(str(error))
         return trouble
 
+    def remove_volumes(self, volumes: Sequence[str]) -> list[str]:
+        """Remove volumes that no container uses any more; what could not be, with the reason."""
+        import docker.errors
+
+        trouble = []
+        for volume in volumes:
+            try:
+                with told(f"volume {volume}"):
+                    try:
+                        self.client.api.remove_volume(volume)
+                    except docker.errors.NotFound:
+                        continue
+            except LabUnavailable as error:
+                trouble.append(str(error))
+        return trouble
+
 
 def opened(url: str | None = None) -> Engine:
     """An engine that answers: at `url`, else that of DOCKER_HOST, else of the current context. LabUnavailable with the reason."""

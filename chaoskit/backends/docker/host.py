@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from chaoskit.backends.linux_host.department import Department
 from chaoskit.backends.linux_host.errands import beside, inside
 from chaoskit.backends.linux_host.furnishing import furnish
 from chaoskit.backends.linux_host.lab_host import LabHost
-from chaoskit.backends.linux_host.node import SWITCH_FD, Node
+from chaoskit.backends.linux_host.node import RLIMITS, SWITCH_FD, Node
 from chaoskit.backends.linux_host.processes import Json, Nursery
 from chaoskit.backends.linux_host.storage import Storage
 from chaoskit.backends.linux_host.volumes import can_fail_here
@@ -81,7 +82,7 @@ class DockerHost(LabHost):
         self.storage = Storage(lab["directory"], nursery, self.node, self.say, loop_backed=can_fail_here())
         super().__init__(lab, nursery)
         self._containers: dict[str, ContainerJson] = lab["containers"]
-        self._engine, self._hosts = lab["engine"], lab["hosts"]
+        self._engine, self._hosts, self._volumes = lab["engine"], lab["hosts"], lab["volumes"]
         self._furnished: set[str] = set()
         self.groups: ContainerGroups = ContainerGroups(self.groups.name, Path(lab["directory"], NOTED), self._groups_of)
 
@@ -114,7 +115,8 @@ class DockerHost(LabHost):
             await self._wire(node)
             await self.storage.attach(node)
             first = node.name not in self._furnished
-            await inside(self.nursery, node, lambda: _furnished(node, self._hosts, first), "its files", _FURNISH_WITHIN_S)
+            hosts, hostname = self._hosts, self._containers[node.name]["hostname"]
+            await inside(self.nursery, node, lambda: _furnished(node, hosts, hostname, first), "its files", _FURNISH_WITHIN_S)
             self._furnished.add(node.name)
             self.wired(node)
         finally:
@@ -134,6 +136,7 @@ class DockerHost(LabHost):
             os.close(handle)
             raise Refused(f"{node.name}: process {init} of this machine is not the container's first: the engine is elsewhere")
         self.adopt(node, init)
+        node.rlimits = [(kind, resource.prlimit(init, kind)) for kind in RLIMITS]
         status = Path(f"/proc/{init}/status").read_text(encoding="utf-8")
         node.bounding = next(int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapBnd:"))
         loop = asyncio.get_running_loop()
@@ -222,16 +225,35 @@ class DockerHost(LabHost):
             beside(self.nursery, node, lambda one=one: remove(one), "removing", 30.0)  # type: ignore[misc]
             for node, one in zip(nodes, ids, strict=False)
         ]
-        return [text for answer in await asyncio.gather(*ways) for text in answer["trouble"]]
+        trouble = [text for answer in await asyncio.gather(*ways) for text in answer["trouble"]]
+        if trouble or not self._volumes or not nodes:
+            return trouble
+
+        def forget() -> Json:
+            try:
+                return {"trouble": engine.opened(self._engine).remove_volumes(self._volumes)}
+            except LabUnavailable as error:
+                return {"trouble": [str(error)]}
+
+        left: list[str] = (await beside(self.nursery, nodes[0], forget, "removing volumes", 30.0))["trouble"]
+        return left
 
 
-def _furnished(node: Node, hosts: str, first: bool) -> Json:
+def _furnished(node: Node, hosts: str, hostname: str, first: bool) -> Json:
     """Inside the container. A file that the engine mounted cannot be replaced in one act; plain ones can, as on any machine."""
     texts = {
         "hosts": hosts,
-        "hostname": f"{node.name}\n",
+        "hostname": f"{hostname}\n",
         "resolv.conf": "# this lab has no name server; names are in /etc/hosts\n",
     }
+    if os.statvfs("/").f_flag & os.ST_RDONLY:
+        for (
+            name,
+            text,
+        ) in texts.items():  # the engine's own files, which it writes anew at each start, are all that can be written
+            Path("/etc", name).write_text(text, encoding="utf-8")
+        furnish(node.plan, single_user=False, first_boot=first)
+        return {}
     os.makedirs("/etc", exist_ok=True)
     for name, text in texts.items():
         if _is_mounted(f"/etc/{name}"):

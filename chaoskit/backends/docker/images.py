@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from chaoskit.backends.docker.engine import Engine, told
+from chaoskit.model.container import ContainerSpec
 from chaoskit.model.errors import LabUnavailable
 from chaoskit.model.lab import LabPlan, NodePlan
 
@@ -17,23 +19,25 @@ BASE = "debian:bookworm-slim"
 def image_of(node: NodePlan) -> str:
     """The name of a node's image; for a build folder one of its own."""
     if node.build is not None:
-        return f"chaoskit-built-{sha256(node.build.encode()).hexdigest()[:12]}:latest"
+        special = node.container or ContainerSpec()
+        more = [special.dockerfile or "", special.target or "", *sorted(f"{k}={v}" for k, v in special.args.items())]
+        told_apart = "\0".join([node.build, *more]) if any(more) else node.build
+        return f"chaoskit-built-{sha256(told_apart.encode()).hexdigest()[:12]}:latest"
     return node.image or BASE
 
 
-def made_ready(engine: Engine, plan: LabPlan, progress: Callable[[str], None]) -> dict[str, dict[str, str]]:
-    """Node -> the environment of its image, which is there now. LabUnavailable where one cannot be had."""
-    found: dict[str, dict[str, str]] = {}
+def made_ready(engine: Engine, plan: LabPlan, progress: Callable[[str], None]) -> dict[str, dict[str, Any]]:
+    """Node -> what its image says of itself (the engine's Config); it is there now. LabUnavailable where one cannot be had."""
+    found: dict[str, dict[str, Any]] = {}
     for node in plan.nodes:
         name = image_of(node)
         if name not in found:
             if node.build is not None:
-                _build(engine, node.build, name, progress)
+                _build(engine, node.build, name, node.container or ContainerSpec(), progress)
             elif not has(engine, name):
                 pulled(engine, name, progress)
             with told(f"the image {name} cannot be read"):
-                told_env = engine.client.api.inspect_image(name)["Config"].get("Env") or []
-            found[name] = dict(entry.partition("=")[::2] for entry in told_env)
+                found[name] = engine.client.api.inspect_image(name)["Config"] or {}
     return {node.name: found[image_of(node)] for node in plan.nodes}
 
 
@@ -61,17 +65,26 @@ def pulled(engine: Engine, name: str, progress: Callable[[str], None]) -> None:
         raise LabUnavailable(f"{error}{advice}") from error
 
 
-def _build(engine: Engine, folder: str, name: str, progress: Callable[[str], None]) -> None:
+def _build(engine: Engine, folder: str, name: str, special: ContainerSpec, progress: Callable[[str], None]) -> None:
     """Build, or find in the engine's cache that nothing has changed. Packages may come over the machine's own network."""
     import docker.errors
 
-    dockerfile = Path(folder) / "Dockerfile"
+    dockerfile = Path(folder) / (special.dockerfile or "Dockerfile")
     if not dockerfile.is_file():
-        raise LabUnavailable(f"there is no Dockerfile in {folder}")
+        raise LabUnavailable(f"there is no {dockerfile.name} in {folder}")
     progress(f"building the image of {folder}")
     try:
         with told(f"the image of {folder} could not be built"):
-            engine.client.images.build(path=folder, tag=name, rm=True, forcerm=True, network_mode="host")
+            engine.client.images.build(
+                path=folder,
+                dockerfile=special.dockerfile,
+                target=special.target,
+                buildargs=dict(special.args),
+                tag=name,
+                rm=True,
+                forcerm=True,
+                network_mode="host",
+            )
     except LabUnavailable as error:
         if BASE in dockerfile.read_text(encoding="utf-8", errors="replace") and not has(engine, BASE):
             raise LabUnavailable(

@@ -28,20 +28,32 @@ def labelled(url: str | None = None, lab_id: str | None = None) -> list[dict[str
 
 
 def still_there(lab_id: str, url: str | None) -> list[str]:
-    """In words: containers of a lab, or that nobody could tell."""
+    """In words: containers and volumes of a lab, or that nobody could tell."""
     try:
-        return [f"container {c['Names'][0].lstrip('/')}" for c in labelled(url, lab_id)]
+        there = [f"container {c['Names'][0].lstrip('/')}" for c in labelled(url, lab_id)]
+        return there + [f"volume {v['Name']}" for v in volumes(url, lab_id)]
     except LabUnavailable as error:
         return [f"containers of {lab_id} may be there yet: {error}"]
 
 
+def volumes(url: str | None = None, lab_id: str | None = None) -> list[dict[str, Any]]:
+    """Volumes of ours on an engine. LabUnavailable where it does not answer."""
+    found = engine.opened(url)
+    try:
+        wanted = [f"{engine.STATE}={mark()}", *([f"{engine.LAB}={lab_id}"] if lab_id is not None else [])]
+        with engine.told("the engine's volumes could not be listed"):
+            return list(found.client.api.volumes(filters={"label": wanted})["Volumes"] or [])
+    finally:
+        found.close()
+
+
 def removed(lab_id: str, url: str | None) -> list[str]:
-    """Remove a lab's containers; what could not be, with the reason."""
+    """Remove a lab's containers, then its volumes; what could not be, with the reason."""
     try:
         ids = [c["Id"] for c in labelled(url, lab_id)]
         found = engine.opened(url)
         try:
-            return found.remove(ids)
+            return found.remove(ids) or found.remove_volumes([v["Name"] for v in volumes(url, lab_id)])
         finally:
             found.close()
     except LabUnavailable as error:

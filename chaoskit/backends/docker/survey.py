@@ -21,11 +21,12 @@ def surveyed(backend: str, lab: LabSpec) -> Survey:
     """As on a lab of namespaces, whose faults these are, but for what containers do not have. Starts nothing."""
     why = why_not()
     if why:
-        found = tuple(Capability(name=name, present=False, reason=why) for name in EVERYTHING)
+        found = tuple(Capability(name=name, present=False, reason=why) for name in (*EVERYTHING, names.CONTAINER_IMAGE))
         return Survey(backend=backend, mode="", programs="image", capabilities=found)
     here = take_survey(backend, lab)
     lacking = {name: Capability(name=name, present=False, reason=reason) for name, reason in _NOT_YET.items()}
-    can = tuple(lacking.get(c.name, c) for c in here.capabilities)
+    offered = (*here.capabilities, Capability(name=names.CONTAINER_IMAGE, present=True))
+    can = tuple(lacking.get(c.name, c) for c in offered)
     return Survey(backend=backend, mode=MODE, programs="image", capabilities=can)
 
 

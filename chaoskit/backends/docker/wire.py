@@ -9,6 +9,7 @@ from chaoskit.backends.linux_host.wire import LabJson
 
 class ContainerJson(TypedDict):
     id: str
+    hostname: str
 
 
 class ContainersJson(LabJson):
@@ -20,3 +21,5 @@ class ContainersJson(LabJson):
     """Text of /etc/hosts."""
     containers: dict[str, ContainerJson]
     """Node -> its container."""
+    volumes: list[str]
+    """Volumes of the engine's that were made for the lab."""

@@ -69,16 +69,16 @@ def accounts_needed(plan: LabPlan) -> set[str]:
     for node in plan.nodes:
         for service in node.services:
             users |= {service.user, *(file.owner for file in service.files)}
-    return users - {"root"}
+    return users - {"root", ""}
 
 
 def hosts_text(plan: LabPlan) -> str:
-    """/etc/hosts of every node: a node's name is its first address, `<node>-<network>` each further one."""
+    """/etc/hosts of every node: a node's name is its first address, as are its aliases, `<node>-<network>` each further one."""
     lines = ["127.0.0.1 localhost", "::1 localhost ip6-localhost ip6-loopback"]
     for node in plan.nodes:
         for number, interface in enumerate(node.interfaces):
             names = f"{node.name} {node.name}-{interface.network}" if number == 0 else f"{node.name}-{interface.network}"
-            lines.append(f"{interface.address} {names}")
+            lines.append(" ".join([interface.address, names, *(node.aliases if number == 0 else ())]))
     return "\n".join(lines) + "\n"
 
 
@@ -103,5 +103,5 @@ def _check(check: Check | None) -> dict[str, Any] | None:
     if isinstance(check, HttpCheck):
         return {"http": check.http, **timing}
     if isinstance(check, CommandCheck):
-        return {"command": list(check.command), "user": check.user, **timing}
+        return {"command": list(check.command), "user": check.user, "as_service": check.as_service, **timing}
     return {"tcp": check.tcp, **timing}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import signal
 import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -21,6 +22,8 @@ from chaoskit.linux import procfs
 SWITCH_FD = 9
 """Where the messages that lay a node's cables find the switch's network namespace, in the process that sends them."""
 
+RLIMITS = tuple(getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_") and name != "RLIMIT_OFILE")
+"""Every kind of limit that a process has."""
 _SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33
 
 _ENTER = (
@@ -50,6 +53,8 @@ class Node:
     """The groups, beside `cgroup`, that each of its processes enters when it starts."""
     bounding: int | None = None
     """The capabilities that its processes are bound to, as a mask; None: whatever the holder has."""
+    rlimits: list[tuple[int, tuple[int, int]]] = field(default_factory=list)
+    """Limits of its processes, where they are not the holder's."""
     already_stopped: set[int] = field(default_factory=set)
     """Processes that were stopped before a freeze by signals: thawing must leave them alone."""
 
@@ -101,7 +106,7 @@ class Command:
 
 def start_in_node(node: Node, command: Command, output: int, *, groups: Sequence[Path] = ()) -> int:
     """Start a command in a node; see `start_body_in_node`."""
-    return start_body_in_node(node, lambda: _become(command, node.bounding), output, groups=groups)
+    return start_body_in_node(node, lambda: _become(command, node.bounding, node.rlimits), output, groups=groups)
 
 
 def start_body_in_node(node: Node, body: Callable[[], NoReturn], output: int, *, groups: Sequence[Path] = ()) -> int:
@@ -160,7 +165,7 @@ def _wait_for_handover(entering: int) -> None:
         time.sleep(0.0002)
 
 
-def _become(command: Command, bounding: int | None) -> NoReturn:
+def _become(command: Command, bounding: int | None, rlimits: Sequence[tuple[int, tuple[int, int]]]) -> NoReturn:
     """Take the user's identity and execute; 126 or 127 with a sentence where that fails."""
     try:
         os.setsid()
@@ -170,6 +175,8 @@ def _become(command: Command, bounding: int | None) -> NoReturn:
         if account is None:
             print(f"chaoskit: there is no user {command.user!r} on this node", file=sys.stderr, flush=True)
             os._exit(126)
+        for kind, (soft, hard) in rlimits:
+            _limit(kind, soft, hard)
         if bounding is not None:
             syscalls.drop_capabilities(bounding)
         assume(account)
@@ -189,8 +196,23 @@ def _become(command: Command, bounding: int | None) -> NoReturn:
     os._exit(127)
 
 
+def _limit(kind: int, soft: int, hard: int) -> None:
+    """This process's limit, as near as its rights allow: raising what the holder has takes CAP_SYS_RESOURCE."""
+    try:
+        resource.setrlimit(kind, (soft, hard))
+    except (ValueError, OSError):
+        most = resource.getrlimit(kind)[1]
+        within = [most if value == resource.RLIM_INFINITY else min(value, most) for value in (soft, hard)]
+        resource.setrlimit(kind, (within[0], within[1]))
+
+
 def account_of(user: str) -> procfs.Account | None:
-    """The account of a user's name. An image may have no account file: root is known all the same, and so is a bare number."""
+    """The account of a user's name. An image may have no account file: root is known all the same, and so is a bare number.
+
+    `user:group` is understood as images write it.
+    """
+    if ":" in user:
+        return _with_group(*user.split(":", 1))
     found = procfs.accounts(_text_or_nothing("/etc/passwd"))
     if user in found:
         return found[user]
@@ -199,6 +221,13 @@ def account_of(user: str) -> procfs.Account | None:
         same = [account for account in found.values() if account.user_id == number]
         return same[0] if same else procfs.Account(user, number, number, "/", "/bin/sh")
     return None
+
+
+def _with_group(user: str, group: str) -> procfs.Account | None:
+    account = account_of(user)
+    entries = [line.split(":") for line in _text_or_nothing("/etc/group").splitlines()]
+    number = group if group.isdigit() else next((entry[2] for entry in entries if len(entry) > 2 and entry[0] == group), "")
+    return replace(account, group_id=int(number)) if account is not None and number.isdigit() else None
 
 
 def _text_or_nothing(path: str) -> str:

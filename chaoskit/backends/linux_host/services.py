@@ -132,7 +132,8 @@ class Supervisor(Department):
         if service.node.state == "off" or service.node.busy:
             return
         self._say("service.exited", node=service.node.name, service=service.name, code=code)
-        if service.plan["restart"] == "always" and not service.stays_down:
+        again = service.plan["restart"] == "always" or (service.plan["restart"] == "on-failure" and code != 0)
+        if again and not service.stays_down:
             await self._start_again(service)
 
     async def _start_again(self, service: Service) -> None:
@@ -266,18 +267,22 @@ class Supervisor(Department):
         seen = "" if check is None else "it was never asked"
         generation = service.generation
         while check is not None or strict:
-            if not service.pid and service.plan["restart"] != "always" and (strict or service.generation != generation):
+            if (
+                not service.pid
+                and service.plan["restart"] not in ("always", "on-failure")
+                and (strict or service.generation != generation)
+            ):
                 message = f"{where} ended with exit code {service.exit_code} while starting"
                 raise Refused(message, f"last lines of {service.log}:\n{service.last_lines()}")
-            if check is None or not (seen := await self.asked(service.node, check)):
+            if check is None or not (seen := await self.asked(service.node, check, service.plan)):
                 break
             if time.monotonic() > deadline or service.generation != generation:
                 raise Refused(f"{where} was not ready within {within_s:g} s; last seen: {seen}", service.last_lines())
             await asyncio.sleep(check["every_s"])
         service.ready.set()
 
-    async def asked(self, node: Node, check: dict[str, Any]) -> str:
-        """ "" when the check says yes, else what it saw."""
+    async def asked(self, node: Node, check: dict[str, Any], of: ServiceJson | None = None) -> str:
+        """ "" when the check says yes, else what it saw. `of`: the service whose `ready` check it is."""
         if node.state == "off":
             return "the node is off"
         if "http" in check:
@@ -285,17 +290,20 @@ class Supervisor(Department):
         if "tcp" in check:
             own = self._lab["addresses"].get(node.name, "127.0.0.1")
             return await asking.tcp_answers(node.init, own, check["tcp"], check["timeout_s"])
-        code, output, _ = await self.execute(node, check["command"], check["user"], {}, check["timeout_s"])
+        user, env, directory = check["user"], {}, "/"
+        if of is not None and check.get("as_service"):
+            user, env, directory = of["user"], of["env"], of["directory"]
+        code, output, _ = await self.execute(node, check["command"], user, env, check["timeout_s"], directory)
         return "" if code == 0 else f"{check['command'][0]}: exit code {code}: {output[-200:].strip()}"
 
     async def execute(
-        self, node: Node, argv: list[str], user: str, env: dict[str, str], timeout_s: float
+        self, node: Node, argv: list[str], user: str, env: dict[str, str], timeout_s: float, directory: str = "/"
     ) -> tuple[int | None, str, int]:
         """(exit code or None where the time was over, both outputs, process number) of a command run in a node."""
         output = PipeText(_OUTPUT_LIMIT_BYTES)
         try:
             variables = {**env, "CHAOSKIT_NODE": node.name, "CHAOSKIT_LAB": self._lab["lab_id"]}
-            pid = start_in_node(node, Command(argv, user, variables, path=self._lab["path"]), output.writer)
+            pid = start_in_node(node, Command(argv, user, variables, directory, self._lab["path"]), output.writer)
         except BaseException:
             os.close(output.writer)
             os.close(output.reader)

@@ -37,7 +37,7 @@ class ServiceJson(TypedDict):
     files: list[FileJson]
     needs: list[str]
     ready: dict[str, Any] | None
-    """{"http": url | "tcp": port | "command": argv, "user": name, "every_s": s, "timeout_s": s}."""
+    """{"http": url | "tcp": port | "command": argv, "user": name, "as_service": flag, "every_s": s, "timeout_s": s}."""
     restart: str
 
 
