@@ -68,7 +68,7 @@ bench: install
 
 lock: install
 	@test -x $(BIN)/pip-compile || $(BIN)/python -m pip install --quiet --disable-pip-version-check pip-tools
-	$(BIN)/pip-compile --quiet --extra dev --extra patroni --extra redis --extra mysql --extra dns --extra docker --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-links \
+	$(BIN)/pip-compile --quiet --extra dev --extra patroni --extra redis --extra mysql --extra dns --extra docker --extra pdf --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-links \
 	  --no-emit-trusted-host --no-header --strip-extras -o requirements.lock pyproject.toml requirements-build.in
 
 clean:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from chaoskit.model.errors import ChaoskitError
 from chaoskit.model.figures import ClientFigures, Figure, LedgerFigures
@@ -208,9 +208,12 @@ def objectives_sentence(view: View) -> str:
 
 def leader_role(view: View) -> str | None:
     """The role whose holder leads, as the lab names it; else the only role that is watched."""
-    lab = view.plan.get("lab")
+    return leader_named(view.plan, {r.role for t in view.trials for r in t.roles})
+
+
+def leader_named(plan: Mapping[str, Any], watched: Set[str]) -> str | None:
+    lab = plan.get("lab")
     named = lab.get("leader") if isinstance(lab, dict) else None
-    watched = {r.role for t in view.trials for r in t.roles}
     if isinstance(named, str) and named in watched:
         return named
     return next(iter(watched)) if len(watched) == 1 else None

@@ -19,6 +19,7 @@ from chaoskit.model.result import Result, TrialResult
 from chaoskit.model.units import Duration
 from chaoskit.reporting.events import fault_spans, recorded_events, remark_events, timed_events, zero_ns
 from chaoskit.reporting.logs import log_excerpts
+from chaoskit.reporting.narrative import leader_named
 from chaoskit.reporting.samples import NOTHING, ClientMeta, Recorded, client_series, recorded_samples, role_intervals
 from chaoskit.reporting.view import ClientSeries, FaultSpan, Templates, TimedEvent, TrialView, View
 
@@ -52,6 +53,11 @@ def _plan(path: Path) -> tuple[Mapping[str, Any], tuple[str, ...]]:
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         return {}, (f"plan.json is not readable ({error}): what the clients were asked to do is not shown.",)
     return (plan, ()) if isinstance(plan, dict) else ({}, ("plan.json is no JSON object and is left out.",))
+
+
+def leader_of_run(run_dir: Path, result: Result) -> str | None:
+    """The role whose holder leads, by the plan of a run and what was watched in it."""
+    return leader_named(_plan(run_dir / "plan.json")[0], {r.role for t in result.trials for r in t.roles})
 
 
 def _samples(path: Path) -> tuple[Recorded, tuple[str, ...]]:

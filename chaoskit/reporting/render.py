@@ -1,8 +1,8 @@
-"""Renders a run directory as report.html, report.md and junit.xml: a pure function of what lies in it."""
+"""Renders a run directory as HTML, Markdown, JUnit, PDF and JSON: a pure function of what lies in it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from importlib.metadata import entry_points
 from importlib.resources import files
@@ -16,12 +16,16 @@ from chaoskit.model.errors import InputError, Problem
 from chaoskit.reporting import narrative, text
 from chaoskit.reporting.charts import lanes
 from chaoskit.reporting.junit import junit_xml
+from chaoskit.reporting.machine import report_json
+from chaoskit.reporting.pdf import pdf_of
 from chaoskit.reporting.reader import recorded_view
 from chaoskit.reporting.view import Section, View
 from chaoskit.reporting.writing import write_whole
 
 SECTION_GROUP = "chaoskit.sections"
-FILE_NAMES = {"html": "report.html", "md": "report.md", "junit": "junit.xml"}
+FILE_NAMES = {"html": "report.html", "md": "report.md", "junit": "junit.xml", "pdf": "report.pdf", "json": "report.json"}
+EVERY_RUN = ("html", "md", "junit")
+"""What each run writes."""
 
 
 def _printable(value: Any) -> Any:
@@ -61,7 +65,7 @@ def template(name: str, /, **values: Any) -> Markup:
 
 
 @cache
-def _static(name: str) -> str:
+def static(name: str) -> str:
     return files("chaoskit.reporting").joinpath("static", name).read_text(encoding="utf-8")
 
 
@@ -78,8 +82,8 @@ def _html(view: View, parts: Sequence[Section]) -> str:
             "report.html.j2",
             view=view,
             sections=shown,
-            style=Markup(_static("report.css")),
-            script=Markup(_static("report.js")),
+            style=Markup(static("report.css")),
+            script=Markup(static("report.js")),
             downtime=narrative.downtime_sentence(view),
         )
     )
@@ -91,22 +95,43 @@ def _markdown(view: View, parts: Sequence[Section]) -> str:
     return "\n\n".join([title, *(f"## {text.markdown(section.title)}\n\n{body}" for section, body in bodies)]) + "\n"
 
 
-def render(run_dir: Path, formats: Sequence[str] = ("html", "md", "junit")) -> tuple[Path, ...]:
-    """Write the report in each format into the run directory; the paths written, in the order asked.
-
-    Pure: the same directory gives the same bytes. InputError for an unknown format, or where result.json is missing.
-    """
+def checked_formats(formats: Sequence[str]) -> tuple[str, ...]:
+    """Each once. InputError for one that there is not."""
     unknown = [f for f in formats if f not in FILE_NAMES]
     if unknown:
         raise InputError([Problem(message="unknown report format", value=unknown[0], allowed=tuple(FILE_NAMES))])
-    view = recorded_view(Path(run_dir), template)
+    return tuple(dict.fromkeys(formats))
+
+
+def _contents(run_dir: Path, formats: Sequence[str]) -> dict[str, bytes]:
+    """Format -> the report in it. Everything is made before anything is written."""
+    view = recorded_view(run_dir, template)
     parts = sections()
+    make: dict[str, Callable[[], str | bytes]] = {
+        "html": lambda: _html(view, parts),
+        "md": lambda: _markdown(view, parts),
+        "junit": lambda: junit_xml(view),
+        "pdf": lambda: pdf_of(_html(view, parts), static("report.css")),
+        "json": lambda: report_json(view),
+    }
+    made = {name: make[name]() for name in formats}
+    return {name: content.encode() if isinstance(content, str) else content for name, content in made.items()}
+
+
+def rendered(run_dir: Path, kind: str) -> bytes:
+    """The report of a run in one format, written nowhere."""
+    return _contents(Path(run_dir), checked_formats((kind,)))[kind]
+
+
+def render(run_dir: Path, formats: Sequence[str] = EVERY_RUN) -> tuple[Path, ...]:
+    """Write the report in each format into the run directory; the paths written, in the order asked.
+
+    Pure: the same directory gives the same bytes. InputError for an unknown format, or where result.json is missing;
+    CapabilityMissing where a PDF is asked for and what makes it is not here.
+    """
     written: list[Path] = []
-    for name in formats:
+    for name, content in _contents(Path(run_dir), checked_formats(formats)).items():
         path = Path(run_dir) / FILE_NAMES[name]
-        content = {"html": lambda: _html(view, parts), "md": lambda: _markdown(view, parts), "junit": lambda: junit_xml(view)}[
-            name
-        ]()
         write_whole(path, content)
         written.append(path)
     return tuple(written)

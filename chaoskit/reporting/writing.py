@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 
 
-def write_whole(path: Path, content: str) -> None:
-    """Whole or not at all. OSError where it cannot be done."""
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Whole or not at all; text as UTF-8. OSError where it cannot be done."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        beside.write_text(content, encoding="utf-8", newline="\n")
+        beside.write_bytes(content.encode() if isinstance(content, str) else content)
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)

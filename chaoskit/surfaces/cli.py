@@ -20,7 +20,8 @@ from chaoskit.surfaces.labs import lab
 from chaoskit.surfaces.measuring import measure
 from chaoskit.surfaces.noting import note
 from chaoskit.surfaces.reading import plan, validate
-from chaoskit.surfaces.running import recover, report, run
+from chaoskit.surfaces.reports import report
+from chaoskit.surfaces.running import recover, run
 from chaoskit.surfaces.schema import schema
 from chaoskit.surfaces.starting import init
 

@@ -28,7 +28,7 @@ from chaoskit.model.result import Result
 from chaoskit.ports.clock import Clock
 from chaoskit.ports.lab import Backend, KeepsTime
 from chaoskit.ports.progress import Progress
-from chaoskit.reporting.render import render
+from chaoskit.reporting.render import EVERY_RUN, render
 from chaoskit.surfaces.against import Against, against, code_against, expectations
 from chaoskit.surfaces.indexing import indexed
 from chaoskit.surfaces.installed import Installed
@@ -190,13 +190,16 @@ def _judged_after(directory: Path, ended_by: ChaoskitError | None) -> tuple[Resu
 
 
 def judged(
-    directory: Path, incomplete: str | None = None, stated: dict[str, Any] | None = None
+    directory: Path,
+    incomplete: str | None = None,
+    stated: dict[str, Any] | None = None,
+    formats: Sequence[str] = EVERY_RUN,
 ) -> tuple[Result, tuple[Path, ...]]:
     """Measure, judge and render a run directory; the result and the files written. `stated`: instead of the experiment's own."""
     measure_run(directory)
     undo = undo_summary(journal_lines(directory / "undo.jsonl"))
     result = judge_run(directory, undo, incomplete, stated)
-    return result, render(directory)
+    return result, render(directory, formats)
 
 
 def report_of(written: Sequence[Path]) -> Path | None:

@@ -20,6 +20,7 @@ from chaoskit.engine.planning import lab_needs
 from chaoskit.engine.registry import DEFAULT_BACKEND
 from chaoskit.model.capability import Survey
 from chaoskit.model.errors import ChaoskitError
+from chaoskit.reporting.pdf import why_no_pdf
 from chaoskit.surfaces.catalogue import surveys
 from chaoskit.surfaces.installed import Installed, pass_installed
 from chaoskit.surfaces.terminal import say, say_json, say_table
@@ -68,6 +69,7 @@ def diagnosis(installed: Installed, labs: Path) -> dict[str, Any]:
         "backends": {name: _backend(survey) for name, survey in here.items()},
         "disks": disks,
         "labs": [_lab(path, installed, here) for path in sorted(labs.glob("*/lab.yaml"))],
+        "pdf": why_no_pdf(),
         "problems": problems,
     }
 
@@ -136,6 +138,7 @@ def _say(found: dict[str, Any]) -> None:
             say(f"  {label}: {', '.join(lacking)} missing; {hint}", "warn" if extra else "bad")
         else:
             say(f"  {label}: all here ({', '.join(p['name'] + ' ' + p['version'] for p in listed)})", "good")
+    say(f"  reports as PDF: {found['pdf'] or 'can be made'}", "warn" if found["pdf"] else "good")
     for name, backend in found["backends"].items():
         say()
         say(f"backend {name}{': ' + backend['mode'] if backend['mode'] else ''}", "head")

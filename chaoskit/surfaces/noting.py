@@ -14,6 +14,7 @@ from chaoskit.engine.run_directory import RunDirectory
 from chaoskit.model.errors import InputError, Problem
 from chaoskit.model.history import Event
 from chaoskit.surfaces.conducting import judged
+from chaoskit.surfaces.indexing import indexed
 from chaoskit.surfaces.reading import JSON
 from chaoskit.surfaces.running import REPORTS, existing_run
 from chaoskit.surfaces.terminal import say, say_json
@@ -79,6 +80,8 @@ def note(
     goes_on = RunDirectory(directory).owner_is_alive()
     event = add_note(directory, data, SystemClock(), at, trial)
     written = () if goes_on or not (directory / "result.json").is_file() else judged(directory)[1]
+    if written:
+        indexed(directory, reports)
     if as_json:
         say_json(event.model_dump_json())
     else:

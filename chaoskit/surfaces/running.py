@@ -1,4 +1,4 @@
-"""`run`, `report` and `recover`: the commands that act, and that make good."""
+"""`run` and `recover`: the commands that act, and that make good."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from chaoskit.engine.recovering import Recovered, dead_runs, recover_run, sweep_
 from chaoskit.engine.spelling import nearest
 from chaoskit.model.errors import ChaoskitError, HealFailed, InputError, Problem
 from chaoskit.model.result import Result
-from chaoskit.model.units import Fraction
 from chaoskit.surfaces.comparison_words import say_comparison
 from chaoskit.surfaces.conducting import Request, conducted, judged, report_of
 from chaoskit.surfaces.indexing import indexed
@@ -110,7 +109,7 @@ def run(
     if as_json:
         say_json(ended.result.model_dump_json(by_alias=True, indent=2))
     else:
-        _say_verdict(ended.result, ended.ended_by, ended.written)
+        say_verdict(ended.result, ended.ended_by, ended.written)
         if ended.comparison is not None:
             say()
             say_comparison(ended.comparison)
@@ -119,18 +118,8 @@ def run(
     return ended.exit_code
 
 
-def _stated(failures_per_year: float | None, availability_target: str | None) -> dict[str, Any]:
-    """What the experiment would say of rate and target. InputError for a target that is no share."""
-    stated: dict[str, Any] = {} if failures_per_year is None else {"failures_per_year": failures_per_year}
-    if availability_target is not None:
-        try:
-            stated["availability_target"] = Fraction.parse(availability_target)
-        except ValueError as error:
-            raise InputError([Problem(message=str(error), path="--availability-target", value=availability_target)]) from error
-    return stated
-
-
-def _say_verdict(result: Result, ended_by: str, written: tuple[Path, ...]) -> None:
+def say_verdict(result: Result, ended_by: str, written: tuple[Path, ...]) -> None:
+    """The verdict, each objective, and where the report lies."""
     say()
     say(f"{result.verdict.upper()}  {result.experiment.title}", VERDICT_STYLES[result.verdict])
     marks = {True: "met", False: "MISSED", None: "unknown"}
@@ -156,29 +145,6 @@ def _short(path: Path) -> str:
 
 def _stderr_is_terminal() -> bool:
     return os.isatty(2) and os.environ.get("TERM", "") not in ("", "dumb")
-
-
-@click.command()
-@click.argument("run_directory", metavar="RUN", type=click.Path(path_type=Path))
-@REPORTS
-@FAILURES_PER_YEAR
-@AVAILABILITY_TARGET
-@JSON
-def report(
-    run_directory: Path, reports: Path, failures_per_year: float | None, availability_target: str | None, as_json: bool
-) -> int:
-    """Measure, judge and render a recorded run again. RUN is a run directory or the name of one in --reports.
-
-    Without options, what it writes is to the byte what the run wrote.
-    """
-    directory = existing_run(run_directory, reports)
-    result, written = judged(directory, stated=_stated(failures_per_year, availability_target))
-    indexed(directory, reports)
-    if as_json:
-        say_json(result.model_dump_json(by_alias=True, indent=2))
-    else:
-        _say_verdict(result, "", written)
-    return 0
 
 
 def existing_run(path: Path, reports: Path) -> Path:

@@ -479,7 +479,11 @@ def plan_of(shape: Shape) -> dict[str, Any]:
         name: {"type": "postgres", "class": kind, "operation": operation, "rate": f"{rate:g}/s", "deadline": "500ms", "slo": None}
         for name, (operation, kind, rate) in shape.clients.items()
     }
-    return {"experiment": {"clients": clients, "objectives": {"rto": "<= 30s"}}, "lab": {"leader": "primary"}}
+    method = [{"inject": "node.power_off", "target": {"role": "primary"}, "at": "10s", "for": "30s"}]
+    return {
+        "experiment": {"clients": clients, "objectives": {"rto": "<= 30s"}, "method": method},
+        "lab": {"leader": "primary"},
+    }
 
 
 LOG = """\

@@ -110,6 +110,8 @@ def test_few_trials_suggest_more_of_them_and_enough_do_not(tmp_path: Path) -> No
 
 def test_without_a_plan_nothing_is_invented(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
+    render(run)
+    assert "What to try next" in (run / "report.html").read_text()
     (run / "plan.json").unlink()
     render(run)
     assert "What to try next" not in (run / "report.html").read_text()
