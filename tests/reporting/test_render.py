@@ -105,8 +105,8 @@ def test_a_result_that_is_none_is_an_input_error_with_its_place(tmp_path: Path, 
 
 def test_an_unknown_format_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
-    with pytest.raises(InputError, match="pdf"):
-        render(run, ("html", "pdf"))
+    with pytest.raises(InputError, match="docx"):
+        render(run, ("html", "docx"))
     assert not (run / "report.html").exists()
 
 
