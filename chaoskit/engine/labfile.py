@@ -200,6 +200,7 @@ def _broken_references(spec: LabSpec, document: Document) -> Iterable[Problem]:
     yield from _network_problems(spec, document)
     yield from _address_problems(spec, document)
     yield from _role_problems(spec, document)
+    yield from _mark_problems(spec, document)
     yield from _drain_problems(spec, document)
 
 
@@ -352,6 +353,15 @@ def _address_problems(spec: LabSpec, document: Document) -> Iterable[Problem]:
             elif (network, given) in owner:
                 yield document.problem(keys, f"is the address of {owner[network, given]} as well")
             owner[network, given] = name
+
+
+def _mark_problems(spec: LabSpec, document: Document) -> Iterable[Problem]:
+    for mark, lines in spec.marks.items():
+        for number, line in enumerate(lines):
+            if line.service not in spec.services:
+                yield _unknown(document, ("marks", mark, number, "service"), "service", line.service, spec.services)
+            if line.node is not None and line.node not in spec.node_names():
+                yield _unknown(document, ("marks", mark, number, "node"), "node", line.node, spec.node_names())
 
 
 def _role_problems(spec: LabSpec, document: Document) -> Iterable[Problem]:

@@ -10,6 +10,7 @@ from chaoskit.engine.aborting import AbortConditions
 from chaoskit.engine.conditions import Conditions
 from chaoskit.engine.injecting import Injector
 from chaoskit.engine.interrupting import Interrupts
+from chaoskit.engine.marking import LogMarks
 from chaoskit.engine.method import Method, MethodContext
 from chaoskit.engine.observing import Observation, wait_until
 from chaoskit.engine.probing import RepeatedProbe
@@ -69,6 +70,7 @@ class Trial:
         self._injector: Injector | None = None
         self._aborts: AbortConditions | None = None
         self._conditions: Conditions | None = None
+        self._marks: LogMarks | None = None
         self._exits_seen = 0
         made_up = f"{context.run_id[:15]}-{context.run_id[-4:]}-{trial.index}"  # short: it names sockets and control groups
         self.lab_id = context.on_lab or made_up
@@ -199,6 +201,7 @@ class Trial:
         """Inject and heal until every action was healed or skipped."""
         c, watch = self._c, self._observation()
         self._enter("method")
+        self._marks = LogMarks(self._plan.lab.marks, c.run.logs / str(self._trial.index), c.clock, c.events)
         asked = [x for a in self._trial.actions for x in (a.action.when, a.action.until) if x is not None]
         self._conditions = Conditions(
             asked,
@@ -336,6 +339,8 @@ class Trial:
             raise LabUnavailable("before anything was broken, " + "\n".join(watch.exits), f"logs are in {c.run.logs}")
         if self._aborts is not None:
             self._aborts.check(watch, self._zero_ns)
+        if self._marks is not None:
+            self._marks.poll()
         self._show()
 
     def _show(self) -> None:

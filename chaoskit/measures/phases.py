@@ -11,15 +11,21 @@ from typing import Any
 
 import numpy as np
 
+from chaoskit.measures.capacity import capacity_restored
 from chaoskit.measures.leadership import leader_samples, role_of, successions, tenures
 from chaoskit.measures.ledger import LEDGER_OPERATION, old_leader
 from chaoskit.measures.outages import OutageSpan, evidence, outage_spans, span_after
+from chaoskit.measures.phase_figures import not_yet, phase_at
 from chaoskit.measures.validity import first_fault
-from chaoskit.measures.wording import between_text, duration_text, seconds
-from chaoskit.model.figures import Figure, Phase
+from chaoskit.measures.waterfall_marks import cluster_phases
+from chaoskit.model.figures import Phase
 from chaoskit.model.recorded import ClientSamples, FaultRecord, RoleSamples, TrialRecord
 
-PHASE_RULE = "middle of the bracket in which it happened, after the fault's effect"
+ORDER = (
+    "injected", "first failed send", "detected", "old leader gone", "elected", "promoted", "new leader", "rerouted",
+    "pooled clients back", "redundancy restored", "capacity restored",
+)  # fmt: skip
+"""In which phases follow each other as a rule; by it stand those of which nobody knows when they were."""
 
 
 class Phases:
@@ -36,13 +42,14 @@ class Phases:
         found = [
             _injected(fault, fault.began_ns, zero),
             *_first_failure(trial, fault.began_ns, zero),
+            *cluster_phases(trial, fault.began_ns, zero),
             *_leadership(trial, fault.began_ns, zero),
             *_service_back(trial, fault.began_ns, zero),
-            *_redundancy(trial, fault.began_ns, zero),
         ]
-        # What the fault caused cannot lie before it, though the brackets of attempts and samples may begin there.
-        order = sorted(enumerate(found), key=lambda item: (item[0] > 0, item[1].at.censored, _when(item[1].at), item[0]))
-        return {"phases": tuple(phase for _, phase in order)}
+        redundancy = _redundancy(trial, fault.began_ns, zero)
+        found += redundancy
+        found += _capacity(trial, fault.began_ns, zero, redundancy)
+        return {"phases": tuple(sorted(found, key=_place))}
 
 
 def _zero_ns(fault: FaultRecord) -> int:
@@ -50,34 +57,19 @@ def _zero_ns(fault: FaultRecord) -> int:
     return next(t for t in (fault.effective_ns, fault.injected_ns, fault.began_ns) if t is not None)
 
 
-def _when(figure: Figure) -> float:
-    known = figure.point if figure.point is not None else figure.low
-    return known if known is not None else 0.0
+def _place(phase: Phase) -> tuple[bool, bool, bool, float, int]:
+    """By when it was; then what had not happened yet, then what nobody knows.
 
-
-def _at(name: str, low_ns: float, high_ns: float, zero_ns: int, source: str, n: int = 2) -> Phase:
-    low, high = seconds(low_ns - zero_ns), seconds(high_ns - zero_ns)
-    point = round((low + high) / 2, 9)
-    return Phase(
-        name=name,
-        at=Figure(point=point, low=low, high=high, n=n, rule=PHASE_RULE, text=between_text(point, low, high)),
-        source=source,
-    )
-
-
-def _not_yet(name: str, seen_until_ns: int, zero_ns: int, source: str) -> Phase:
-    low = seconds(seen_until_ns - zero_ns)
-    text = f"not within {duration_text(low)}"
-    return Phase(
-        name=name,
-        at=Figure(low=low, rule=PHASE_RULE, censored=True, reasons=("it had not happened when observation ended",), text=text),
-        source=source,
-    )
+    What the fault caused cannot lie before it, though the brackets of attempts and samples may begin there.
+    """
+    at = phase.at
+    known = at.point if at.point is not None else at.low
+    return phase.name != "injected", known is None, at.censored, known or 0.0, ORDER.index(phase.name)
 
 
 def _injected(fault: FaultRecord, began_ns: int, zero_ns: int) -> Phase:
     ended = fault.injected_ns if fault.injected_ns is not None else zero_ns
-    return _at(
+    return phase_at(
         "injected", began_ns, max(ended, began_ns), zero_ns, f"engine: first step begun to last step done of {fault.fault}"
     )
 
@@ -98,9 +90,8 @@ def _first_failure(trial: TrialRecord, began_ns: int, zero_ns: int) -> list[Phas
     if samples is None or span is None:
         return []
     low = span.last_ok_before if span.last_ok_before is not None else span.first_failed
-    return [
-        _at("first failed send", low, span.first_failed, zero_ns, f"client {samples.client}: last ok send to first failed send")
-    ]
+    source = f"client {samples.client}: last ok send to first failed send"
+    return [phase_at("first failed send", low, span.first_failed, zero_ns, source)]
 
 
 def _service_back(trial: TrialRecord, began_ns: int, zero_ns: int) -> list[Phase]:
@@ -124,9 +115,9 @@ def _back(name: str, clients: Sequence[ClientSamples], began_ns: int, zero_ns: i
     source = f"client {', '.join(s.client for s, _ in spans)}: last failed send to first lasting answer"
     open_ = [s for s, span in spans if span.first_ok_after is None]
     if open_:
-        return [_not_yet(name, max(span.last_failed for _, span in spans), zero_ns, source)]
+        return [not_yet(name, max(span.last_failed for _, span in spans), zero_ns, source)]
     _, span = max(spans, key=lambda item: item[1].first_ok_after or 0)
-    return [_at(name, span.last_failed, span.up_by or 0, zero_ns, source)]
+    return [phase_at(name, span.last_failed, span.up_by or 0, zero_ns, source)]
 
 
 def _leadership(trial: TrialRecord, began_ns: int, zero_ns: int) -> list[Phase]:
@@ -140,20 +131,20 @@ def _leadership(trial: TrialRecord, began_ns: int, zero_ns: int) -> list[Phase]:
         )
         if reign is not None and reign.end_high is not None:
             source = f"watcher: {old} last said that it holds the role {own.role}, to its next sample"
-            found.append(_at("old leader gone", reign.end_low, reign.end_high, zero_ns, source))
+            found.append(phase_at("old leader gone", reign.end_low, reign.end_high, zero_ns, source))
     order = successions(watched, began_ns)
     if len(order) > 1:
         new = order[1]
         source = f"watcher: {new.node} first said that it holds the role, after its sample before"
-        found.append(_at("new leader", new.begin_low, new.begin_high, zero_ns, source))
+        found.append(phase_at("new leader", new.begin_low, new.begin_high, zero_ns, source))
     elif found and own is not None:
         back = next((t for t in tenures(own) if t.begin_high > began_ns), None)
         if back is None:
             last = max((int(r.t_end[-1]) for r in watched), default=began_ns)
-            found.append(_not_yet("new leader", last, zero_ns, "watcher: no node said that it holds the role"))
+            found.append(not_yet("new leader", last, zero_ns, "watcher: no node said that it holds the role"))
         else:
             source = f"watcher: {old} says again that it holds the role"
-            found.append(_at("new leader", back.begin_low, back.begin_high, zero_ns, source))
+            found.append(phase_at("new leader", back.begin_low, back.begin_high, zero_ns, source))
     return found
 
 
@@ -169,9 +160,24 @@ def _redundancy(trial: TrialRecord, began_ns: int, zero_ns: int) -> list[Phase]:
         return []
     if any(end is None for _, end in short):
         last = max(int(r.t_end[-1]) for samples in watched.values() for r in samples)
-        return [_not_yet("redundancy restored", last, zero_ns, source)]
+        return [not_yet("redundancy restored", last, zero_ns, source)]
     low, high = max((bracket, end) for bracket, end in short if end is not None)
-    return [_at("redundancy restored", low, high, zero_ns, source)]
+    return [phase_at("redundancy restored", low, high, zero_ns, source)]
+
+
+def _capacity(trial: TrialRecord, began_ns: int, zero_ns: int, redundancy: Sequence[Phase]) -> list[Phase]:
+    """Empty where nothing was lost: no fresh client met an outage, and no role was short of holders."""
+    samples = reference_client(trial)
+    if samples is None:
+        return []
+    span = _span(samples, began_ns)
+    if span is None and not redundancy:
+        return []
+    watched = all(role_of(trial, role) for role in trial.plan.lab.ready.roles)
+    known = trial.plan.lab.ready.roles and watched
+    why = "the lab says of no role how many must hold it" if not trial.plan.lab.ready.roles else "the roles were not watched"
+    lost = next(iter(redundancy), None) if known else why
+    return [capacity_restored(trial, samples, began_ns if span is None else span.last_failed, zero_ns, lost)]
 
 
 def _shortages(watched: Sequence[RoleSamples], count: int, began_ns: int) -> list[tuple[int, int | None]]:

@@ -339,6 +339,23 @@ class AddressFigures(Record):
     """Who announced it in which way how often, for people."""
 
 
+class FailbackFigures(Record):
+    """The node that led when the fault began, after another one had led meanwhile: whether it leads again, and at what cost."""
+
+    node: str
+    """Who led before the fault."""
+    stand_in: str
+    """Who led until it came back; until the end where it did not."""
+    at: Figure
+    """When it led again, after the fault's effect."""
+    after_heal: Figure | None = None
+    """The same, after the heal began; None where nothing had been healed by then."""
+    outage: Figure
+    """What its return cost: the outage of the fresh client that had it worst."""
+    client: str = ""
+    """That client; empty where none met one."""
+
+
 class Phase(Record):
     """One bar of the waterfall; seconds after the fault took effect."""
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from chaoskit.model.blast_radius import BlastRadius
+from chaoskit.model.condition import LogLine
 from chaoskit.model.container import ContainerSpec
 from chaoskit.model.names import Names
 from chaoskit.model.record import OpenRecord, Record
@@ -213,6 +214,9 @@ class Prediction(Record):
     """How often failures are looked for, such as `loop_wait`: trials inject at random places within it."""
 
 
+LogMark = Literal["detected", "elected", "promoted"]
+
+
 class LabSpec(Record):
     """lab.yaml with its variant and settings applied. Templates are not yet rendered."""
 
@@ -230,6 +234,9 @@ class LabSpec(Record):
     """Role -> how a node is asked whether it holds it."""
     leader: str | None = None
     """The role whose holder is the leader, for the leader lanes, flaps and split-brain figures."""
+    marks: dict[LogMark, tuple[LogLine, ...]] = {}
+    """Phase of a failover -> the log lines that mark it: `detected` (the cluster noticed), `elected` (who leads is decided),
+    `promoted` (it takes writes). The first one after a fault, on any node, counts."""
     endpoints: dict[Identifier, EndpointSpec] = {}
     """Name -> way in."""
     addresses: dict[Identifier, str] = {}

@@ -10,6 +10,7 @@ from chaoskit.model.figures import (
     AddressFigures,
     BehaviourFigures,
     ClientFigures,
+    FailbackFigures,
     FaultFigures,
     FlappingFigures,
     Gate,
@@ -64,6 +65,8 @@ class TrialMeasures(Record):
     stale_reads: dict[str, StaleReadFigures] = {}
     """Client -> its reads of a ledger."""
     flapping: FlappingFigures | None = None
+    failback: FailbackFigures | None = None
+    """Where another node led meanwhile."""
     addresses: dict[str, AddressFigures] = {}
     """Name -> floating address."""
     phases: tuple[Phase, ...] = ()

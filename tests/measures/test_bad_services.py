@@ -82,7 +82,9 @@ def test_a_good_failover_passes_everything() -> None:
     assert names[0] == "injected"
     assert set(names[1:3]) == {"old leader gone", "first failed send"}
     assert set(names[3:5]) == {"new leader", "redundancy restored"}
-    assert names[5:] == ["rerouted"]
+    assert names[5:7] == ["rerouted", "capacity restored"]
+    assert names[7:] == ["detected", "elected", "promoted"], "nothing shows them, and that is said"
+    assert not any(p.at.valid for p in result.phases[7:])
 
 
 def test_one_that_loses_acknowledged_writes() -> None:

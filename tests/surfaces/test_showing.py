@@ -50,7 +50,7 @@ SHOWN: dict[str, tuple[dict[str, Any], str]] = {
 """Kind -> its data, and what is read of it."""
 SILENT = {
     "run.started", "client.started", "fault.preparing", "fault.injected", "fault.healed", "service.started",
-    "observation.ended", "trial.ended", "run.ended", "address.announced", "address.owners",
+    "observation.ended", "trial.ended", "run.ended", "address.announced", "address.owners", "log.mark",
 }  # fmt: skip
 """Kinds that nobody needs to see while a run goes on."""
 
