@@ -121,6 +121,10 @@ def _later_outages(trial: TrialResult) -> Iterator[tuple[str, Outage]]:
 
 
 def at_failback(case: Case) -> Iterator[str]:
+    back = case.trial.failback
+    if back is not None and (point(back.outage) or 0) > 0:
+        yield f"{back.node} took the lead back from {back.stand_in}, which cost {back.client} {words(back.outage).main}"
+        return
     healed = healed_s(case.trial)
     for name, outage in _later_outages(case.trial):
         if healed is not None and outage.first_failure_s >= healed:

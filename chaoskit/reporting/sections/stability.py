@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
-from chaoskit.model.figures import AddressFigures, FlappingFigures
+from chaoskit.model.figures import AddressFigures, FailbackFigures, FlappingFigures
 from chaoskit.model.result import TrialResult
 from chaoskit.reporting.narrative import Words, words
 from chaoskit.reporting.text import count, markdown, seconds, table
@@ -43,6 +43,14 @@ def _rows(figures: FlappingFigures) -> list[tuple[str, str, Words]]:
     ]
 
 
+def _failback_rows(figures: FailbackFigures) -> list[tuple[str, str, Words]]:
+    rows = [(f"{figures.node} leads again", "the leader before the fault, after the fault's effect", words(figures.at))]
+    if figures.after_heal is not None:
+        rows.append((f"{figures.node} leads again, from the heal", "after the heal began", words(figures.after_heal)))
+    cost = f"outage as {figures.client} met it" if figures.client else "outage of fresh clients"
+    return [*rows, ("Cost of its return", f"{cost}, when {figures.stand_in} handed over", words(figures.outage))]
+
+
 def _address_rows(name: str, figures: AddressFigures) -> list[tuple[str, str, Words]]:
     said = "; ".join(figures.announcements) or "nothing"
     return [
@@ -56,6 +64,7 @@ def _address_rows(name: str, figures: AddressFigures) -> list[tuple[str, str, Wo
 
 def _all_rows(trial: TrialResult) -> list[tuple[str, str, Words]]:
     rows = _rows(trial.flapping) if trial.flapping is not None else []
+    rows += _failback_rows(trial.failback) if trial.failback is not None else []
     return rows + [row for name, figures in sorted(trial.addresses.items()) for row in _address_rows(name, figures)]
 
 
