@@ -13,11 +13,12 @@ from chaoskit.engine.checking_order import OrderChecker, radius_problems
 from chaoskit.engine.checking_trials import over_trials_problems
 from chaoskit.engine.document import Document, Keys
 from chaoskit.engine.explaining import problems_of, written_names
+from chaoskit.engine.plugged import OWN
 from chaoskit.engine.registry import Registry
 from chaoskit.engine.rendering import client_nodes, network_subnets
 from chaoskit.engine.spelling import nearest, unknown
 from chaoskit.model.errors import Problem
-from chaoskit.model.experiment import NEWEST_OPERATION, Action, ClientSpec, Experiment, Selector
+from chaoskit.model.experiment import NEWEST_OPERATION, Action, ClientSpec, Experiment, Selector, WatcherSpec
 from chaoskit.model.lab import EndpointSpec, LabSpec
 from chaoskit.ports.client import Intended, objections
 from chaoskit.ports.fault import Fault
@@ -229,7 +230,18 @@ class Checker:
             elif not 0 <= count <= len(self.lab.node_names()):
                 yield self.document.problem(keys, f"the lab has {len(self.lab.node_names())} nodes")
 
+    def _watchers(self) -> Iterator[Problem]:
+        for name, spec in self.experiment.watch.watchers.items():
+            keys: Keys = ("watch", "watchers", name)
+            known = tuple(n for n in self.registry.names("watchers") if n not in OWN)
+            if spec.type not in known:
+                yield unknown(self.document, (*keys, "type"), "watcher", spec.type, known)
+            else:
+                options = self.registry.load("watchers", spec.type).Options
+                yield from self._extras(options, keys, dict(spec.model_extra or {}), written_names(WatcherSpec))
+
     def _watched(self) -> Iterator[Problem]:
+        yield from self._watchers()
         if self.lab is None:
             return
         subnets = {name: str(subnet) for name, subnet in network_subnets(self.lab).items()}

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from chaoskit.engine.addressing import AddressListener
 from chaoskit.engine.leading import RoleListener
+from chaoskit.engine.plugged import PluggedListener
 from chaoskit.engine.run_directory import EventLog, RunDirectory
 from chaoskit.engine.schedule import ClientSchedule, client_schedule
 from chaoskit.engine.secrets import revealed
@@ -39,6 +40,7 @@ class Observation:
         self._probes: dict[str, Agent] = {}
         self.leading = RoleListener(lab, plan.lab_plan, clock)
         self.addresses = AddressListener(plan, lab)
+        self.plugged = PluggedListener(plan, lab)
         self.clients: dict[str, ClientStatus] = {}
         self.schedules: dict[str, ClientSchedule] = {}
         self._lost: dict[str, str] = {}
@@ -53,6 +55,7 @@ class Observation:
         spool = self._run.spool / f"{self._trial}-roles"
         self.leading.start(spool.with_suffix(".json"), spool.with_suffix(".sqlite"), self._log("roles"), self._trial)
         self.addresses.start(self._run.spool, self._log("addresses"), self._trial)
+        self.plugged.start(self._run.spool, self._log, self._trial)
 
     def start_clients(self, secrets: Mapping[str, str]) -> None:
         """Start every client of the experiment, one process each. `secrets` go to those that name them, and nowhere else."""
@@ -155,6 +158,11 @@ class Observation:
         for kind, data in self.addresses.poll(lambda line: self._odd(ADDRESS_WATCHER, line)):
             self._events.add(kind, source="watcher", **data)
         self._note_loss(ADDRESS_WATCHER, code, self.addresses.failure)
+        ended = {name: agent.exit_code() for name, agent in self.plugged.agents.items()}
+        for data in self.plugged.poll(lambda name, line: self._odd(f"the watcher {name}", line)):
+            self._events.add("watcher.observed", source="watcher", **data)
+        for name, code in ended.items():
+            self._note_loss(f"the watcher {name}", code, "")
         for event in self._lab.events():
             if event.kind == "service.exited":
                 said = event.data
@@ -246,6 +254,7 @@ class Observation:
             *self._probes.items(),
             *([(WATCHER, self.leading.agent)] if self.leading.agent else []),
             *([(ADDRESS_WATCHER, self.addresses.agent)] if self.addresses.agent else []),
+            *((f"the watcher {name}", agent) for name, agent in self.plugged.agents.items()),
         ]
         failures: list[str] = []
         for name, agent in agents:

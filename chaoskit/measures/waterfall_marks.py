@@ -6,6 +6,9 @@ between two looks on chaoskit's own clock, whatever the clock of the node says.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from chaoskit.measures.leadership import leader_samples, successions
 from chaoskit.measures.ledger import LEDGER_OPERATION
 from chaoskit.measures.outages import OutageSpan, evidence, outage_spans, span_after
@@ -14,7 +17,7 @@ from chaoskit.model.figures import Phase
 from chaoskit.model.lab import LogMark
 from chaoskit.model.recorded import TrialRecord
 
-MARK_EVENT = "log.mark"
+MARK_EVENT, OBSERVED_EVENT = "log.mark", "watcher.observed"
 
 
 def cluster_phases(trial: TrialRecord, began_ns: int, zero_ns: int) -> list[Phase]:
@@ -32,17 +35,23 @@ def _spans(trial: TrialRecord, label: str) -> tuple[OutageSpan, ...]:
 
 def _logged(trial: TrialRecord, mark: LogMark, began_ns: int, zero_ns: int) -> Phase:
     """The first line after the fault began that the lab says marks this."""
-    if not trial.plan.lab.marks.get(mark):
+    told = [e.data for e in trial.events if e.kind in (MARK_EVENT, OBSERVED_EVENT)]
+    said = [d for d in told if mark in (d.get("mark"), d.get("what"))]
+    after = [d for d in said if int(d["between_ns"][1]) > began_ns]
+    if not after:
+        if trial.plan.lab.marks.get(mark) or trial.plan.experiment.watch.watchers:
+            return not_observed(mark, "no log said so after the fault, and no watcher")
         more = ", and no direct client writes to the node that led next" if mark == "promoted" else ""
         return not_observed(mark, f"the lab's marks name no log line for it{more}")
-    lines = [e.data for e in trial.events if e.kind == MARK_EVENT and e.data.get("mark") == mark]
-    after = [d for d in lines if int(d["between_ns"][1]) > began_ns]
-    if not after:
-        return not_observed(mark, "no log said so after the fault")
     first = min(after, key=lambda d: int(d["between_ns"][1]))
     low, high = (int(t) for t in first["between_ns"])
-    source = f"log of {first['service']} on {first['node']}, between two looks of chaoskit's: {first['line']}"
-    return phase_at(mark, max(low, began_ns), high, zero_ns, source)
+    return phase_at(mark, max(low, began_ns), high, zero_ns, _source(first))
+
+
+def _source(data: Mapping[str, Any]) -> str:
+    if "watcher" in data:
+        return f"watcher {data['watcher']}: {data.get('node') or 'the cluster'} {data.get('detail', '')}".strip()
+    return f"log of {data['service']} on {data['node']}, between two looks of chaoskit's: {data['line']}"
 
 
 def _written_directly(trial: TrialRecord, began_ns: int, zero_ns: int) -> Phase | None:

@@ -291,8 +291,18 @@ class QuantileObjective(Record):
         return f"p{float(self.quantile) * 100:.10g}"
 
 
+class WatcherSpec(OpenRecord):
+    """A watcher of an installed package. Further keys belong to its type."""
+
+    type: str
+    """Its name among the installed ones."""
+
+
 class Watch(Record):
     """What is watched besides what the lab names."""
+
+    watchers: dict[Identifier, WatcherSpec] = {}
+    """Name -> a watcher that an installed package brings; see docs/extending/watcher.md."""
 
     addresses: dict[Identifier, str] = {}
     """Name -> IPv4 address of a network of the lab: who answers for it, and who announces it, on the wire."""

@@ -55,6 +55,7 @@ EVENT_KINDS = {
     "address.owners": "address, name, owners [node], before [node], between_ns [last seen before, first seen after]",
     "address.announced": "address, name, owner (node), how, between_ns (bounds of the frame's arrival), vrid, priority (VRRP)",
     "log.mark": "mark, node, service, line, between_ns [not logged yet, logged]: a line that the lab's marks name",
+    "watcher.observed": "watcher, what, node, detail, between_ns: what a watcher of an installed package saw",
     "service.exited": "node, service, code",
     "service.started": "node, service, pid",
     "clients.recovered": "",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Protocol
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal, Protocol
 
 from chaoskit.model.lab import Check
 from chaoskit.model.record import Record
@@ -113,8 +114,50 @@ class AddressBeat(Record):
     """Why observations can no longer be recorded; the process then ends with 3."""
 
 
+class PluggedWatchConfig(Record):
+    """All that a watcher of an installed package is told."""
+
+    name: str
+    """What the experiment calls it."""
+    type: str
+    """Its entry point."""
+    trial: int
+    inside: str | None = None
+    """`Lab.inside()`: one file a node with the process whose namespaces are the node's; None where there is no such way in."""
+    nodes: dict[str, str]
+    """Node -> address."""
+    options: dict[str, Any] = {}
+    """The watcher's own keys, as its `Options` allow them."""
+
+
+class Observed(Record):
+    """One JSON line on standard output for each thing observed: an event of the run. Instants CLOCK_MONOTONIC ns."""
+
+    kind: Literal["observed"] = "observed"
+    what: str
+    """`detected`, `elected` and `promoted` are phases of a failover; anything else is told on the time line."""
+    node: str = ""
+    detail: str = ""
+    between_ns: tuple[int, int]
+    """Last known not to be so, first known to be so: it happened between."""
+
+
+class PluggedWatcher(Protocol):
+    """A watcher of an installed package: an entry point of the group `chaoskit.watchers`."""
+
+    TYPE: ClassVar[str]
+    Options: ClassVar[type[Record]]
+    """Its keys in the experiment."""
+
+    def __init__(self, config: PluggedWatchConfig, tell: Callable[[Observed], None]) -> None:
+        """Starts nothing. `tell` never waits."""
+
+    async def watch(self) -> None:
+        """Observe until cancelled; to return, or to raise, is to have failed."""
+
+
 class WatcherType(Protocol):
-    """A kind of watcher: `python -m <its module> CONFIG.json`, commands on standard input as for a probe (`stop`, or its end)."""
+    """A watcher of chaoskit's own: `python -m <its module> CONFIG.json`; commands on standard input as for a probe."""
 
     TYPE: ClassVar[str]
     Config: ClassVar[type[Record]]

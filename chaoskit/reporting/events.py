@@ -26,6 +26,7 @@ KEY_KINDS = frozenset(
         "role.changed",
         "address.owners",
         "log.mark",
+        "watcher.observed",
         "service.exited",
         "clients.recovered",
         "recovery.timeout",
@@ -114,6 +115,11 @@ def _owners(data: Mapping[str, Any]) -> str:
     return f"Address {_named(data, 'name')} ({_named(data, 'address')}) is {said}"
 
 
+def _observed(data: Mapping[str, Any]) -> str:
+    where, more = data.get("node"), data.get("detail")
+    return f"{_named(data, 'watcher')} saw {_named(data, 'what')}{f' on {where}' if where else ''}{f': {more}' if more else ''}"
+
+
 def _announced(data: Mapping[str, Any]) -> str:
     vrid, priority = data.get("vrid"), data.get("priority")
     router = f", virtual router {vrid}, priority {priority}" if vrid is not None else ""
@@ -165,6 +171,7 @@ _SENTENCES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "address.owners": _owners,
     "address.announced": _announced,
     "log.mark": lambda d: f"{_named(d, 'node')} logs that it is {_named(d, 'mark')}: {_named(d, 'line')}",
+    "watcher.observed": _observed,
     "service.exited": lambda d: f"Service {_named(d, 'service')} on {_named(d, 'node')} exited with {_named(d, 'code')}",
     "service.started": lambda d: f"Service {_named(d, 'service')} on {_named(d, 'node')} started",
     "clients.recovered": lambda d: "All clients are back",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.metadata
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +16,11 @@ from chaoskit.engine.loading import load
 from chaoskit.engine.measuring import MeasureClash, measured_trial
 from chaoskit.engine.planning import plan
 from chaoskit.engine.registry import Registry
+from chaoskit.model.errors import InputError
 from chaoskit.model.steps import CutLinks, PowerOff
 from chaoskit.ports.client import Answer
 from chaoskit.ports.fault import Fault
+from chaoskit.ports.watcher import Observed, PluggedWatchConfig
 from chaoskit.reporting.render import render
 from chaoskit.surfaces.catalogue import fault_data
 from tests.clients.probing import config
@@ -169,6 +172,53 @@ def test_the_measure_measures_and_needs_a_field_of_the_result(tmp_path: Path) ->
     assert figures["calm"].text == "no attempt failed"
     with pytest.raises(MeasureClash, match="first_errors"):
         measured_trial(trial, [measure])
+
+
+def test_the_watcher_tells_between_which_looks_the_file_appeared(tmp_path: Path) -> None:
+    kind = defined("docs/extending/watcher.md", "watcher", tmp_path)["FileWatcher"]
+    alarm, told = tmp_path / "alarm", list[Observed]()
+    options = {"path": str(alarm), "every": "10ms"}
+    given = PluggedWatchConfig(name="alarm", type="file", trial=0, nodes={"db1": "198.18.0.11"}, options=options)
+
+    async def watched() -> int:
+        watching = asyncio.ensure_future(kind(given, told.append).watch())
+        await asyncio.sleep(0.1)
+        assert not told
+        written_ns = time.monotonic_ns()
+        alarm.touch()
+        await asyncio.sleep(0.3)
+        watching.cancel()
+        return written_ns
+
+    written_ns = asyncio.run(watched())
+    (seen,) = told
+    assert seen.what == "detected"
+    assert seen.between_ns[0] <= written_ns + 2_000_000
+    assert written_ns <= seen.between_ns[1]
+
+
+@pytest.mark.parametrize(
+    ("change", "where", "words"),
+    [
+        ("type: file", "", ""),
+        ("type: fiel", "watch.watchers.alarm.type", "file"),
+        ("evry: 20ms", "watch.watchers.alarm", "every"),
+    ],
+)
+def test_the_watcher_of_the_guide_is_checked(shop: Path, tmp_path: Path, change: str, where: str, words: str) -> None:
+    kind = defined("docs/extending/watcher.md", "watcher", tmp_path)["FileWatcher"]
+    (written,) = examples("docs/extending/watcher.md", "watched").values()
+    written = written.replace("type: file" if change.startswith("type") else "every: 20ms", change)
+    shop.write_text(shop.read_text() + written)
+    registry = registry_with("watchers", "file", kind)
+    if not where:
+        assert load(shop, registry=registry).experiment.watch.watchers["alarm"].type == "file"
+        return
+    with pytest.raises(InputError) as refused:
+        load(shop, registry=registry)
+    (problem,) = refused.value.problems
+    assert problem.path.startswith(where)
+    assert problem.nearest == words
 
 
 def test_the_section_appears_in_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

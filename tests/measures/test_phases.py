@@ -100,11 +100,19 @@ def test_what_nothing_shows_is_there_with_its_reason_and_without_a_number() -> N
         assert "marks name no log line" in at.reasons[0]
     assert "direct client" in found["promoted"].at.reasons[0]
     silent = phases(record(good_client(), lab={"marks": MARKS}, events=[marked("detected", 1.0)]))
-    assert silent["detected"].at.reasons == ("no log said so after the fault",), "what was logged before is not about the fault"
+    # what was logged before is not about the fault
+    assert silent["detected"].at.reasons == ("no log said so after the fault, and no watcher",)
 
 
 def test_no_outage_means_no_failover_to_tell_of() -> None:
     assert set(phases(record(client(), lab={"marks": MARKS}, roles=leaders(db1=[(-99, 99)])))) == {"injected"}
+
+
+def test_a_watcher_of_an_installed_package_marks_as_well() -> None:
+    saw = event(3.0, "watcher.observed", watcher="pulse", what="detected", node="db2", detail="no", between_ns=[ns(2.9), ns(3.0)])
+    found = phases(record(good_client(), events=[saw]))["detected"]
+    assert found.source == "watcher pulse: db2 no"
+    assert (found.at.low, found.at.high) == (pytest.approx(2.9 - EFFECT_S), pytest.approx(3.0 - EFFECT_S))
 
 
 def test_a_mark_that_was_read_late_says_so_in_its_bounds() -> None:

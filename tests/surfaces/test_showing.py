@@ -51,6 +51,7 @@ SHOWN: dict[str, tuple[dict[str, Any], str]] = {
 SILENT = {
     "run.started", "client.started", "fault.preparing", "fault.injected", "fault.healed", "service.started",
     "observation.ended", "trial.ended", "run.ended", "address.announced", "address.owners", "log.mark",
+    "watcher.observed",
 }  # fmt: skip
 """Kinds that nobody needs to see while a run goes on."""
 
