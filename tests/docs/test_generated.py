@@ -132,6 +132,44 @@ def test_measured_trials_are_never_more_than_they_are(tmp_path: Path) -> None:
     assert "not measured yet" in measured.blocks(tmp_path)["measured.patroni"]
 
 
+@pytest.mark.parametrize(
+    ("there", "overlap"),
+    [
+        ([(20.0, 20.4), (21.2, 22.0)], "yes"),
+        ([(23.1, 23.4)], "no"),
+        ([(20.0, None)], "unknown"),
+    ],
+)
+def test_what_was_measured_on_two_backends_stands_side_by_side(
+    tmp_path: Path, there: list[tuple[float, float | None]], overlap: str
+) -> None:
+    name = "experiments/patroni/primary-power-off.yaml"
+    for path in ("labs/patroni/lab.yaml", name):
+        (tmp_path / path).parent.mkdir(parents=True)
+        (tmp_path / path).write_text((ROOT / path).read_text(encoding="utf-8"), encoding="utf-8")
+
+    def entry(backend: str, mode: str, bounds: list[tuple[float, float | None]]) -> dict[str, object]:
+        trials = [
+            {"rto_low_s": low, "rto_high_s": high, "verdict": "passed", "lost": 0, "acknowledged": 9} for low, high in bounds
+        ]
+        return {"experiment": name, "backend": backend, "mode": mode, "machine": "m", "trials": trials}
+
+    entries = [
+        entry("namespace", "root", [(21.0, 23.0)]),
+        entry("namespace", "rootless", [(1.0, 99.0)]),
+        entry("docker", "local", there),
+    ]
+    (tmp_path / "labs/patroni/measured.json").write_text(json.dumps(entries), encoding="utf-8")
+    rows = measured.blocks(tmp_path)["compared.backends"].splitlines()[2:]
+    assert [row.split(" | ")[2] for row in rows] == ["namespace", "docker"], "as root, like containers"
+    assert rows[0].endswith(f"| {overlap} |")
+    assert "(docker)" in measured.blocks(tmp_path)["experiments.patroni"]
+    (tmp_path / "labs/patroni/measured.json").write_text(json.dumps(entries[:2]), encoding="utf-8")
+    assert len(measured.blocks(tmp_path)["compared.backends"].splitlines()) == 2, (
+        "on one backend alone there is nothing to compare"
+    )
+
+
 def test_measured_figures_come_from_recorded_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shapes = {"a": Shape(lost=60), "b": Shape(recovers=False), "c": Shape(verified=False)}
     for name, shape in shapes.items():
@@ -143,6 +181,7 @@ def test_measured_figures_come_from_recorded_runs(tmp_path: Path, capsys: pytest
     assert "d has no result.json" in capsys.readouterr().err
     (entry,) = measured.measured_experiments(tmp_path / "labs" / result["lab"]["name"])
     assert entry.experiment.startswith("experiments/")
+    assert (entry.backend, entry.mode) == (result["lab"]["backend"], result["lab"]["mode"])
     assert [t.verdict for t in entry.trials] == ["failed", "failed", "unknown"]
     lost, never, unverified = entry.trials
     worst = max(c["rto"]["high"] for c in result["trials"][0]["clients"].values() if c["client_class"] == "fresh")
