@@ -89,8 +89,10 @@ class Conditions:
         logs: Path,
         clock: Clock,
         repeated: Callable[[Probe], RepeatedProbe],
+        directory: Path,
     ) -> None:
-        self._watch, self._clock, self._repeated = watch, clock, repeated
+        """`directory`: the run directory, where relative files have their place."""
+        self._watch, self._clock, self._repeated, self._directory = watch, clock, repeated, directory
         logged = {single.log for c in conditions for single in c.singles() if single.log is not None}
         self._followers = {line: LogFollower(logs, line, clock) for line in logged}
         self._waits: list[Wait] = []
@@ -116,6 +118,8 @@ class Conditions:
             return self._client
         if condition.log is not None:
             return self._logged
+        if condition.file is not None:
+            return self._there
         return self._probed if condition.probe is not None else self._several
 
     def stop(self) -> None:
@@ -172,6 +176,10 @@ class Conditions:
         follower = self._followers[wait.condition.log] if wait.condition.log is not None else None
         found = [met for met in follower.found if met.at_ns > wait.since_ns] if follower is not None else []
         return found[0] if found else None
+
+    def _there(self, wait: Wait) -> Met | None:
+        file = str(wait.condition.file)
+        return Met(self._clock.monotonic_ns(), f"{file} was there") if (self._directory / file).exists() else None
 
     def _probed(self, wait: Wait) -> Met | None:
         if wait.probe is None:

@@ -264,7 +264,7 @@ def series(trials: Sequence[TrialResult]) -> dict[str, list[tuple[int, Figure]]]
         named: dict[str, Figure] = {}
         fresh = [c.rto for c in trial.clients.values() if c.measures_outages]
         if fresh:
-            named["rto"] = _worst(fresh)
+            named["rto"] = worst(fresh)
         named |= {f"rto:{name}": figures.rto for name, figures in sorted(trial.clients.items())}
         if trial.rpo is not None:
             named |= {"lost": trial.rpo.lost, "rpo_window": trial.rpo.window}
@@ -272,11 +272,11 @@ def series(trials: Sequence[TrialResult]) -> dict[str, list[tuple[int, Figure]]]
             named["flaps"] = trial.flapping.flaps
         blockers = blocking_reasons(trial)
         for name, figure in named.items():
-            found.setdefault(name, []).append((trial.index, _blocked(figure, blockers)))
+            found.setdefault(name, []).append((trial.index, blocked(figure, blockers)))
     return found
 
 
-def _blocked(figure: Figure, blockers: tuple[str, ...]) -> Figure:
+def blocked(figure: Figure, blockers: tuple[str, ...]) -> Figure:
     """A figure of a trial of which nothing may be judged counts nowhere over trials either."""
     return figure.model_copy(update={"valid": False, "reasons": _once(*figure.reasons, *blockers)}) if blockers else figure
 
@@ -286,7 +286,7 @@ def summaries(trials: Sequence[TrialResult]) -> dict[str, Summary]:
     return {name: summary([f for _, f in figures], [i for i, _ in figures]) for name, figures in series(trials).items()}
 
 
-def _worst(figures: Sequence[Figure]) -> Figure:
+def worst(figures: Sequence[Figure]) -> Figure:
     """An invalid one outranks all (the worst is then not known), a censored one every finite one."""
     return max(figures, key=lambda f: (not f.valid, f.censored, f.high if f.high is not None else f.low or 0.0))
 

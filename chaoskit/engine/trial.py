@@ -209,6 +209,7 @@ class Trial:
             c.run.logs / str(self._trial.index),
             c.clock,
             lambda probe: RepeatedProbe(probe, lab, c.run.path, c.clock),
+            c.run.path,
         )
         context = MethodContext(
             plan=self._plan,

@@ -81,7 +81,7 @@ class Probe(Record):
 
 
 class Condition(Record):
-    """Something that may happen, or hold. Give exactly one of `role`, `client`, `log`, `probe`, `all` and `any`."""
+    """Something that may happen, or hold. Give exactly one of `role`, `client`, `log`, `probe`, `file`, `all` and `any`."""
 
     role: str | None = None
     """A role of the lab, with `gained_by` or `held_by`."""
@@ -99,17 +99,21 @@ class Condition(Record):
     """A line that a service writes to its log."""
     probe: Probe | None = None
     """A command that exits with 0, or a page that answers."""
+    file: Annotated[str, Field(min_length=1)] | None = None
+    """A file that is there on the machine chaoskit runs on; a relative one lies in the run directory. For triggers by hand."""
     all: Annotated[tuple[Condition, ...], Field(min_length=2)] | None = None
     """Several conditions: holds when each has happened since the wait began, or holds at that instant."""
     any: Annotated[tuple[Condition, ...], Field(min_length=2)] | None = None
     """Several conditions: holds as soon as one of them does."""
     lasting: Duration = Field(default=Duration(0), validation_alias=AliasChoices("for", "lasting"), serialization_alias="for")
-    """How long it must hold without a break (`held_by`, `is: down`, `probe`)."""
+    """How long it must hold without a break (`held_by`, `is: down`, `probe`, `file`)."""
 
     @model_validator(mode="after")
     def _is_one_thing(self) -> Condition:
-        if sum(x is not None for x in (self.role, self.client, self.log, self.probe, self.all, self.any)) != 1:
-            raise ValueError("one of role, client, log, probe, all and any")
+        if sum(x is not None for x in (self.role, self.client, self.log, self.probe, self.file, self.all, self.any)) != 1:
+            raise ValueError("one of role, client, log, probe, file, all and any")
+        if self.file is not None and "\0" in self.file:
+            raise ValueError("names no file")
         if self.role is not None and (self.gained_by is None) == (self.held_by is None):
             raise ValueError("with a role, give one of gained_by and held_by")
         if self.role is None and (self.gained_by or self.held_by):
@@ -119,7 +123,7 @@ class Condition(Record):
         if self.lasting and self.parts:
             raise ValueError("for: belongs to each of the conditions within, where it can last")
         if self.lasting and (self.gained_by or self.state == "back" or self.log):
-            raise ValueError("for: belongs to what can last: held_by, is: down, and probe")
+            raise ValueError("for: belongs to what can last: held_by, is: down, probe and file")
         return self
 
     @property
@@ -149,4 +153,6 @@ class Condition(Record):
         if self.log is not None:
             where = f" on {self.log.node}" if self.log.node else ""
             return f"the log of {self.log.service}{where} says {self.log.says!r}"
+        if self.file is not None:
+            return f"the file {self.file} is there{lasting}"
         return f"{self.probe} {self.probe.yes if self.probe else ''}{lasting}"

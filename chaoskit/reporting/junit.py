@@ -65,15 +65,16 @@ def _properties(view: View) -> list[tuple[str, str]]:
     ]
     for trial in result.trials:
         for name, client in trial.clients.items():
-            found += _figure(f"trial.{trial.index}.{name}.rto", client.rto)
+            found += figure_properties(f"trial.{trial.index}.{name}.rto", client.rto)
         if trial.rpo is not None:
             found.append((f"trial.{trial.index}.rpo.acknowledged", str(trial.rpo.acknowledged)))
-            found += _figure(f"trial.{trial.index}.rpo.lost", trial.rpo.lost)
-            found += _figure(f"trial.{trial.index}.rpo.window", trial.rpo.window)
+            found += figure_properties(f"trial.{trial.index}.rpo.lost", trial.rpo.lost)
+            found += figure_properties(f"trial.{trial.index}.rpo.window", trial.rpo.window)
     return found
 
 
-def _figure(name: str, figure: Figure) -> list[tuple[str, str]]:
+def figure_properties(name: str, figure: Figure) -> list[tuple[str, str]]:
+    """A figure as properties of junit.xml: its bounds, or why there are none."""
     if not figure.valid:
         return [(name, f"invalid: {'; '.join(figure.reasons)}")]
     unit = f"_{figure.unit}" if figure.unit == "s" else ""

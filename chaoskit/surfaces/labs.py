@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,7 @@ import click
 
 from chaoskit.engine import planning
 from chaoskit.engine.clock import SystemClock
-from chaoskit.engine.interrupting import Interrupts
-from chaoskit.engine.leading import RoleListener
-from chaoskit.engine.loading import LoadedLab, load_lab
-from chaoskit.engine.observing import wait_until
+from chaoskit.engine.loading import load_lab
 from chaoskit.engine.run_directory import new_run_id
 from chaoskit.model.errors import InputError, LabUnavailable, Problem
 from chaoskit.model.facts import ExecQuery, NodeStateQuery, ServiceQuery
@@ -24,6 +20,7 @@ from chaoskit.ports.lab import Backend, Lab, Leftover
 from chaoskit.surfaces.installed import Installed, pass_installed
 from chaoskit.surfaces.reading import BACKEND, JSON
 from chaoskit.surfaces.running import REPORTS
+from chaoskit.surfaces.standing import raised_lab
 from chaoskit.surfaces.terminal import say, say_json, say_table
 
 LAB_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,47}"
@@ -59,23 +56,12 @@ def up(
     loaded = load_lab(path, variant, _settings(settings), installed.registry, backend)
     chosen = installed.backend(backend or loaded.file.spec.backend)
     planning.check_lab(loaded, chosen.survey(loaded.file.spec))
-    clock = SystemClock()
-    run_id = new_run_id(f"lab {loaded.file.spec.name}", clock.wall_ns())
+    run_id = new_run_id(f"lab {loaded.file.spec.name}", SystemClock().wall_ns())
     lab_id = name or f"{loaded.file.spec.name}-{run_id[-4:]}"
     if not re.fullmatch(LAB_NAME, lab_id):
         raise InputError([Problem(message=f"a lab's name is {LAB_NAME_WORDS}", path="--name", value=lab_id)])
     logs = (reports / run_id).absolute() / "logs"
-    interrupts = Interrupts()
-    with interrupts.installed():
-        with interrupts.at_once():
-            made = chosen.up(
-                loaded.rendered.plan, lab_id, run_id, logs, detached=True, progress=_quietly if as_json else _say_err
-            )
-        try:
-            roles = _wait_for_roles(made, loaded, interrupts, logs)
-        except BaseException:
-            made.down()
-            raise
+    _, roles = raised_lab(loaded, chosen, lab_id, run_id, logs, _quietly if as_json else _say_err, detached=True)
     if as_json:
         addresses = loaded.rendered.plan.addresses()
         say_json({"lab_id": lab_id, "backend": chosen.name, "nodes": addresses, "roles": roles, "logs": str(logs)})
@@ -84,29 +70,6 @@ def up(
     for role, nodes in roles.items():
         say(f"  {role}: {', '.join(nodes)}")
     say(f"  chaoskit lab status {lab_id} · chaoskit lab exec {lab_id} NODE -- COMMAND · chaoskit lab down {lab_id}")
-
-
-def _wait_for_roles(made: Lab, loaded: LoadedLab, interrupts: Interrupts, logs: Path) -> dict[str, list[str]]:
-    """Role -> holders, once as many nodes hold each as the lab's `ready` asks for."""
-    clock, ready = SystemClock(), loaded.rendered.plan.ready
-    listener = RoleListener(made, loaded.rendered.plan, clock)
-    with tempfile.TemporaryDirectory(prefix="chaoskit-") as scratch:
-        folder = Path(scratch)
-        listener.start(folder / "roles.json", folder / "roles.sqlite", folder / "roles.log", 0)
-
-        def tick() -> None:
-            clock.sleep(0.05)
-            interrupts.check()
-            listener.poll(lambda change: None, lambda line: None)
-
-        try:
-            wait_until(
-                lambda: listener.lacking(ready.roles), float(ready.within), "the lab did not become ready", tick, clock, logs
-            )
-            return {role: list(listener.holders(role) or ()) for role in listener.roles}
-        finally:
-            if listener.agent is not None:
-                listener.agent.stop(5.0)
 
 
 def _settings(given: Sequence[str]) -> dict[str, Any]:

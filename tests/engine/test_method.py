@@ -246,6 +246,23 @@ def test_held_until_any_of_several_things(bench: Bench) -> None:
     assert 3 + 5 < held_s < 12, "after the failover and the window S, long before the 30 s of `for`"
 
 
+def test_when_and_until_a_file_is_there(bench: Bench) -> None:
+    """Triggers by hand: one file lets it begin, another ends it."""
+
+    def touch(now_ns: int) -> None:
+        for name, at_s in (("GO", 45), ("ENOUGH", 52)):
+            if now_ns > START_NS + at_s * 1_000_000_000:
+                (bench.run.path / name).touch()
+
+    bench.clock.on_step.append(touch)
+    action = {"when": {"file": "GO"}, "within": "60s", "until": {"file": "ENOUGH"}, "for": "60s"}
+    events = bench.go(method=[{"inject": CUT, "name": "cut", "target": {"node": "db3"}, **action}])
+    assert said(events, "action.triggered")["cut"]["details"] == "GO was there"
+    assert 45 <= (said(events, "fault.injected")["cut"]["began_ns"] - START_NS) / 1e9 < 45.2
+    assert 52 <= (said(events, "fault.healed")["cut"]["began_ns"] - START_NS) / 1e9 < 52.2
+    assert said(events, "fault.healing")["cut"]["because"] == "the file ENOUGH is there: ENOUGH was there"
+
+
 # -- repetition, stagger, at once --------------------------------------------------------------------------------------------
 
 

@@ -53,7 +53,7 @@ CASES = {
     "a trigger without a subject": (
         "after: power",
         "when: {gained_by: anyone}",
-        ["one of role, client, log, probe, all and any"],
+        ["one of role, client, log, probe, file, all and any"],
     ),
     "a trigger of no role": ("after: power", "when: {role: primar, held_by: nobody}", ["value: primar", "mean 'primary'"]),
     "a role's trigger without how": ("after: power", "when: {role: primary}", ["one of gained_by and held_by"]),
