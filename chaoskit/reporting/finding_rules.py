@@ -98,8 +98,19 @@ def no_failover(case: Case) -> Iterator[str]:
         yield f"{', '.join(before)} led and was hit; no other node held {case.leader} in the {held} until the heal"
 
 
+def _leader_was_hit(case: Case) -> bool:
+    """What settings predict is a failover: of a fault that left the leader alone they say nothing."""
+    if case.leader is None or not any(r.role == case.leader for r in case.trial.roles):
+        return True
+    for fault in case.trial.faults:
+        began = fault.injected_s if fault.injected_s is not None else fault.effective_s
+        if began is not None and set(_holders(case.trial.roles, case.leader, began - 1.0, began)) & set(fault.target):
+            return True
+    return False
+
+
 def slower(case: Case) -> Iterator[str]:
-    predicted = case.result.predicted_rto_s
+    predicted = case.result.predicted_rto_s if _leader_was_hit(case) else None
     for name, client in _fresh(case.trial).items():
         rto = client.rto
         if predicted and rto.valid and rto.low is not None and rto.low > predicted[1] and (rto.point is not None or rto.censored):
@@ -107,7 +118,7 @@ def slower(case: Case) -> Iterator[str]:
 
 
 def faster(case: Case) -> Iterator[str]:
-    predicted = case.result.predicted_rto_s
+    predicted = case.result.predicted_rto_s if _leader_was_hit(case) else None
     for name, client in _fresh(case.trial).items():
         rto = client.rto
         if predicted and point(rto) is not None and rto.high is not None and rto.high < predicted[0]:

@@ -33,6 +33,7 @@ from chaoskit.model.history import SAMPLES_DDL
 from chaoskit.model.over_trials import Summary
 from chaoskit.model.result import ExperimentRef, LabRef, ObjectiveOutcome, Result, TrialResult, UndoSummary
 from tests.reporting.stale_figures import stale_figures
+from tests.simulated.plans import lab_plan
 
 SECOND = 1_000_000_000
 EPOCH_NS = 5_000 * SECOND
@@ -483,6 +484,7 @@ def plan_of(shape: Shape) -> dict[str, Any]:
     return {
         "experiment": {"clients": clients, "objectives": {"rto": "<= 30s"}, "method": method},
         "lab": {"leader": "primary"},
+        "lab_plan": json.loads(lab_plan().model_dump_json(by_alias=True)),
     }
 
 

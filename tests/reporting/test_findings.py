@@ -100,6 +100,12 @@ def rto(low: float, high: float) -> Result:
     return changed(result_of(Shape()), "orders", rto=Figure(point=(low + high) / 2, low=low, high=high))
 
 
+def elsewhere(low: float, high: float) -> Result:
+    """The fault hit a node that did not lead: what settings predict for a failover does not speak of it."""
+    result = rto(low, high)
+    return changed(result, faults=tuple(f.model_copy(update={"target": ("db3",)}) for f in result.trials[0].faults))
+
+
 CASES: dict[str, tuple[list[Result], list[Result]]] = {
     "Service never came back": (
         [result_of(Shape(recovers=False))],
@@ -132,9 +138,9 @@ CASES: dict[str, tuple[list[Result], list[Result]]] = {
     ),
     "Slower than the settings predict": (
         [rto(24.1, 24.2), back_at(60, rto=Figure(low=30, censored=True))],
-        [rto(23.9, 24.2), rto(18, 24)],
+        [rto(23.9, 24.2), rto(18, 24), elsewhere(30, 31)],
     ),
-    "Faster than the settings predict": ([rto(17.0, 17.9)], [rto(17.9, 18.1), rto(24.1, 24.2)]),
+    "Faster than the settings predict": ([rto(17.0, 17.9)], [rto(17.9, 18.1), rto(24.1, 24.2), elsewhere(1, 2)]),
     "A second outage at failback": ([again(HEAL_S + 3)], [again(HEAL_S - 3), result_of(Shape())]),
     "A second outage before the heal": ([again(HEAL_S - 3)], [again(HEAL_S + 3), result_of(Shape())]),
     "Retry storm": (

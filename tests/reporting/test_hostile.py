@@ -69,6 +69,12 @@ def poisoned_run(directory: Path, payload: str) -> Path:
         lines.append({**lines[-1], "kind": "note", "data": said})
     lines.append({**lines[-1], "kind": "problem", "data": {"message": payload}})
     (run / "events.jsonl").write_text("".join(json.dumps(e) + "\n" for e in lines))
+    plan = json.loads((run / "plan.json").read_text())
+    free = {f"{name}{payload}": subnet for name, subnet in plan["lab_plan"]["networks"].items()}
+    lab = poisoned(plan["lab_plan"], payload) | {"networks": free}
+    (run / "plan.json").write_text(
+        json.dumps(plan | {"lab_plan": lab, "lab": poisoned({"nodes": {"x": {"services": ["s"]}}}, payload)})
+    )
     with sqlite3.connect(run / "samples.sqlite") as db:
         for column in ("client", "class", "operation", "target", "error", "node"):
             db.execute(f"UPDATE samples SET {column} = ifnull({column}, '') || ?", (payload.replace("\x00", ""),))
@@ -114,6 +120,8 @@ def test_the_payload_reached_the_page(hostile: Path, parsed: Page) -> None:
         "trials",
         "rules",
         "game-day",
+        "topology",
+        "findings",
     ):
         assert marker[hostile.name] in parsed.by_id(section).text, section
 

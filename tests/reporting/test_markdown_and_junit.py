@@ -49,6 +49,7 @@ def test_markdown_has_the_same_parts_as_the_page(rendered: dict[str, Path]) -> N
     assert found == [
         "Verdict",
         "Trials",
+        "What was broken",
         "What happened when",
         "Where the time went",
         "What was lost",
