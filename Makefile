@@ -39,6 +39,8 @@ check: install
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/pytest -n 2 -m "not lab and not root and not patroni and not slow and not docker" -q
 
+# Properties are tried with five times as many examples as in a `make check` by itself.
+test: export CHAOSKIT_TEST_DEPTH := deep
 test: check
 	@sh tests/install_packages.sh
 	@sh tests/with_docker.sh $(BIN) $(BIN)/pytest -m "lab or root or patroni or slow or docker" -q

@@ -1,7 +1,10 @@
 """What holds for every test."""
 
+import os
+
 from hypothesis import settings
 
-# how long one example takes says something about the machine's other work, and nothing about the code
-settings.register_profile("chaoskit", deadline=None)
-settings.load_profile("chaoskit")
+# How long one example takes says something about the machine's other work, and nothing about the code.
+settings.register_profile("quick", deadline=None, max_examples=20)
+settings.register_profile("deep", deadline=None, max_examples=100)
+settings.load_profile(os.environ.get("CHAOSKIT_TEST_DEPTH", "quick"))

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from chaoskit.measures.flapping import Flapping, flapping_figures, role_intervals
 from chaoskit.measures.leadership import holder_at, successions, tenures, time_with
+from tests.depth import examples
 from tests.measures.recorded import ENDED_S, FAULT_S, client, leaders, ns, plan, role, trial
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     first_ends=st.floats(3, 40),
     second_begins=st.floats(3, 40),

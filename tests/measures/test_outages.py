@@ -17,6 +17,7 @@ from chaoskit.measures.outages import (
     outage_spans,
     span_after,
 )
+from tests.depth import examples
 from tests.measures.recorded import client, ns
 
 S = 5_000_000_000
@@ -145,7 +146,7 @@ def merged(spans: list[tuple[float, float]], window_s: float, spacing_s: float) 
     return out
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(spans=downtimes(), probes=st.sampled_from([1, 4, 10]), phase=st.floats(0, 0.099))
 def test_bounds_cover_the_truth_and_the_point_is_within_one_spacing(
     spans: list[tuple[float, float]], probes: int, phase: float
@@ -184,7 +185,7 @@ def attempts_on_their_way(draw: st.DrawFn, begin_ns: int, end_ns: int) -> Eviden
     return Evidence(sent, decided + 1000, decided, ok, np.where(ok, "ok", "timeout" if silent else "refused"), sent)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(begin=st.integers(500_000_000, 900_000_000), lasts=st.integers(1_000_000, 900_000_000), data=st.data())
 def test_bounds_hold_what_the_service_itself_met_however_long_attempts_were_on_their_way(
     begin: int, lasts: int, data: st.DataObject
@@ -214,7 +215,7 @@ def test_bounds_of_send_instants_alone_would_have_missed_a_service_that_was_reac
     assert span.low_ns == pytest.approx(80_000_000 - 39_000_000, abs=10), "it may have broken only when it was reached"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(begin=st.floats(0.5, 5), lasts=st.floats(0.3, 8), jitter=st.floats(0, 0.004))
 def test_lateness_of_the_prober_widens_nothing_but_by_itself(begin: float, lasts: float, jitter: float) -> None:
     """Edges are send instants: a prober that is late by `jitter` still brackets the truth."""
@@ -227,7 +228,7 @@ def test_lateness_of_the_prober_widens_nothing_but_by_itself(begin: float, lasts
     assert span.last_ok_before <= ns(begin) <= span.first_failed + 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(begin=st.floats(0.5, 5), lasts=st.floats(0.3, 8))
 def test_half_the_attempts_failing_is_an_outage_whose_bounds_cover_the_truth(begin: float, lasts: float) -> None:
     """An ok attempt beside the edge proves nothing where ok and failed ones alternate."""
@@ -241,7 +242,7 @@ def test_half_the_attempts_failing_is_an_outage_whose_bounds_cover_the_truth(beg
     assert span.sent_high_ns - span.sent_low_ns <= 4 * samples.spacing_ns + 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(begin=st.floats(0.5, 20))
 def test_a_service_that_never_returns_has_no_upper_bound(begin: float) -> None:
     samples = client(down=[(begin, 99)], from_s=-6, until_s=30)
@@ -252,7 +253,7 @@ def test_a_service_that_never_returns_has_no_upper_bound(begin: float) -> None:
     assert 0 <= span.low_ns <= (30 - begin) * 1e9
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(begin=st.floats(0.5, 5), lasts=st.floats(0.3, 8))
 def test_slow_answers_within_the_deadline_are_no_outage(begin: float, lasts: float) -> None:
     samples = client(slow=[(begin, begin + lasts)], from_s=-6, until_s=30)

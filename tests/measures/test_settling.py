@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from chaoskit.measures.flapping import flapping_figures
 from chaoskit.measures.settling import nagios_shares, settling, stability, transitions
+from tests.depth import examples
 from tests.measures.recorded import FAULT_S, Spans, client, leaders, ns, trial
 
 FAULT_NS = ns(FAULT_S)
@@ -44,7 +45,7 @@ def downs(ok: list[bool], at: list[int], window_ns: int, deadline_ns: int) -> li
     return found
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @example(bursts=[(1.84375, 0.9375), (5.0, 1.0)], refusals=True)  # exactly the window between them
 @example(bursts=[(1.0, 1.0), (0.03125, 0.0625)], refusals=False)  # an ok attempt between the last two failures
 @given(
@@ -73,7 +74,7 @@ def test_the_debounced_state_is_that_of_a_state_machine(bursts: list[tuple[float
         assert unstable.point == pytest.approx(((found[-1].first_ok_after or 0) - found[0].first_failed) / 1e9, abs=1e-6)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(first=st.floats(0.3, 10), pause=st.floats(5.5, 15), second=st.floats(0.3, 10), probes=st.sampled_from([1, 2, 10]))
 def test_stability_holds_the_true_share(first: float, pause: float, second: float, probes: int) -> None:
     begin = FAULT_S + 0.013
@@ -141,7 +142,7 @@ def test_of_a_thousand_and_more_transitions_the_count_is_kept() -> None:
     assert made.transition_counts == {"orders": 2000}
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(states=st.lists(st.booleans(), min_size=21, max_size=80))
 def test_the_nagios_score_is_nagios_own(states: list[bool]) -> None:
     expected = []

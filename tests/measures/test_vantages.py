@@ -13,6 +13,7 @@ from chaoskit.measures.vantages import level, quorum_loss, vantage
 from chaoskit.model.figures import Figure, VantageFigures
 from chaoskit.model.recorded import TrialRecord
 from chaoskit.model.result import TrialMeasures
+from tests.depth import examples
 from tests.measures.recorded import ENDED_S, FAULT_S, Spans, client, fault, ns, plan, trial
 
 ORDERS = {"type": "postgres", "operation": "select", "rate": "100/s", "deadline": "200ms", "endpoint": "write"}
@@ -151,7 +152,7 @@ def laid_out(pauses: list[tuple[float, float]]) -> list[tuple[float, float]]:
     return made
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(down=spans, half=st.booleans(), probes=st.sampled_from([1, 4, 10]))
 def test_one_vantage_alone_follows_the_rule_for_one_series(down: list[tuple[float, float]], half: bool, probes: int) -> None:
     given_spans = laid_out(down)
@@ -168,7 +169,7 @@ def test_one_vantage_alone_follows_the_rule_for_one_series(down: list[tuple[floa
     ]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(downs=st.lists(spans, min_size=2, max_size=4))
 def test_levels_are_nested_and_hold_the_truth(downs: list[list[tuple[float, float]]]) -> None:
     truth = [laid_out(d) for d in downs]

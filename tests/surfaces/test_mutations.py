@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
+from tests.depth import examples
 from tests.engine.toy import EXPERIMENT, LAB, written
 from tests.surfaces.shell import toy
 
@@ -86,19 +87,19 @@ def check(experiment: str, lab: str) -> None:
         assert "nothing was started" in result.stderr
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(change(EXPERIMENT_DATA), min_size=1, max_size=3))
 def test_an_experiment(changes: list[tuple[Path_, str, Any]]) -> None:
     check(mutated(EXPERIMENT_DATA, changes), LAB)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(100), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(change(LAB_DATA), min_size=1, max_size=3))
 def test_a_lab(changes: list[tuple[Path_, str, Any]]) -> None:
     check(EXPERIMENT, mutated(LAB_DATA, changes))
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(100), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, len(EXPERIMENT)), st.integers(0, 40), st.text(max_size=8))
 def test_bytes_cut_out_and_put_in(at: int, length: int, text: str) -> None:
     if any("\ud800" <= character <= "\udfff" for character in text):

@@ -29,6 +29,8 @@ _REGISTERS = struct.Struct("<27Q")
 _RIP, _CS, _RSP, _SS = 16, 17, 19, 20
 _STACK_BYTES = 128 << 10
 _PAGE = 4096
+_UCONTEXT_TO_HANDLERS_STACK, _UCONTEXT_TO_SEGMENTS = 16, 184
+"""Where in a struct ucontext its uc_stack begins, and the four segment registers."""
 _MOST_STEPS = 200
 _FIRST_QUEUED = 32
 """Signals from here on do not merge with one like them that waits."""
@@ -177,16 +179,26 @@ def led_out(thread: Thread, unsafe: Callable[[int], bool]) -> bool:
 
 
 def returns_into(pid: int, thread: Thread, unsafe: Callable[[int], bool]) -> bool:
-    """Whether a signal handler that runs in this thread will return to such a place.
+    """Whether a signal handler that runs in this thread will return to such a place."""
+    return frame_returns_into(memory(pid, thread.stack, _STACK_BYTES), thread, unsafe)
 
-    The kernel leaves the interrupted instruction on the stack, two words before the segment registers.
+
+def frame_returns_into(stack: bytes, thread: Thread, unsafe: Callable[[int], bool]) -> bool:
+    """The same, of the memory from the thread's stack pointer on.
+
+    The kernel leaves a struct ucontext there: the stack for handlers that the thread had, and the interrupted instruction two
+    words before the segment registers. One that lies on a stack for handlers is a leftover when the thread does not run on that
+    stack: behind a Go routine's stack lie those of others, and what was left on them never goes away.
     """
     segments = struct.pack("<HHHH", thread.code_segment & 0xFFFF, 0, 0, thread.stack_segment & 0xFFFF)
-    stack = memory(pid, thread.stack, _STACK_BYTES)
     at = stack.find(segments)
     while at >= 0:
-        if at >= 16 and (thread.stack + at) % 8 == 0 and unsafe(int(struct.unpack_from("<Q", stack, at - 16)[0])):
-            return True
+        context = at - _UCONTEXT_TO_SEGMENTS
+        if context >= 0 and (thread.stack + at) % 8 == 0 and unsafe(int(struct.unpack_from("<Q", stack, at - 16)[0])):
+            first, size = struct.unpack_from("<Q8xQ", stack, context + _UCONTEXT_TO_HANDLERS_STACK)
+            on_it = first <= thread.stack + context < first + size
+            if not on_it or first <= thread.stack < first + size:
+                return True
         at = stack.find(segments, at + 1)
     return False
 
