@@ -21,7 +21,8 @@ ADDRESS_WATCHER = "chaoskit.watchers.address"
 
 def watched_addresses(plan: Plan) -> dict[str, str]:
     """Name -> address: those that the lab names, and those of the experiment."""
-    return {**plan.lab_plan.floating, **plan.experiment.watch.addresses}
+    named = {**plan.lab_plan.floating, **plan.experiment.watch.addresses}
+    return {name: str(ipaddress.IPv6Address(a)) if is_v6(a) else a for name, a in named.items()}
 
 
 def network_of(address: str, networks: Mapping[str, str]) -> str | None:
@@ -30,11 +31,21 @@ def network_of(address: str, networks: Mapping[str, str]) -> str | None:
     return next((name for name, subnet in networks.items() if wanted in ipaddress.IPv4Network(subnet)), None)
 
 
+def is_v6(address: str) -> bool:
+    """Whether it is an IPv6 address, of which only announcements are seen."""
+    try:
+        return ipaddress.ip_address(address).version == 6
+    except ValueError:
+        return False
+
+
 def watched(name: str, address: str, lab: LabPlan) -> WatchedAddress:
     """Who asks for an address: a client's node on its network, else one that runs no service, else the last one there.
 
     Never whoever may have it, as far as that is known: nobody is asked what he answers himself.
     """
+    if is_v6(address):
+        return WatchedAddress(name=name, address=address, asker="", device="", controls=())
     network = network_of(address, lab.networks)
     members = [(node, i) for node in lab.nodes for i in node.interfaces if i.network == network]
     asker, interface = min(reversed(members), key=lambda m: (m[0].name not in lab.clients, bool(m[0].services)))

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from chaoskit.engine.addressing import network_of
+from chaoskit.engine.addressing import is_v6, network_of
 from chaoskit.engine.checking_order import OrderChecker, radius_problems
 from chaoskit.engine.checking_trials import over_trials_problems
 from chaoskit.engine.document import Document, Keys
@@ -247,10 +247,12 @@ class Checker:
         subnets = {name: str(subnet) for name, subnet in network_subnets(self.lab).items()}
         for name, address in self.experiment.watch.addresses.items():
             keys: Keys = ("watch", "addresses", name)
+            if is_v6(address):
+                continue
             try:
                 inside = network_of(address, subnets)
             except ValueError:
-                message = f"{address!r} is not an IPv4 address"
+                message = f"{address!r} is not an IPv4 address, nor one of IPv6"
                 yield self.document.problem(keys, message, value=address, allowed=tuple(subnets.values()))
                 continue
             if inside is None:

@@ -21,6 +21,8 @@ from chaoskit.model.recorded import AddressSamples, Announcement, Int, RoleSampl
 
 OWNERS_RULE = "from the brackets of questions and answers on the wire; counted only where no other reading of them is left"
 MOVES_RULE = "changes of the newest owner that answered at least twice in a row, from the fault on"
+ANNOUNCED_RULE = "changes of who announced it, from the fault on; a floor"
+ONLY_ANNOUNCED = "of an IPv6 address only announcements are seen; nobody asks who has it"
 TAKEOVER_RULE = "from the fault's effect to the first announcement by another node than the owner before it"
 GAP_NS = 500_000_000
 """Questions further apart than this leave a time in which nobody looked."""
@@ -42,7 +44,10 @@ def address_figures(trial: TrialRecord, samples: AddressSamples) -> AddressFigur
     zero = trial.baseline_ended_ns if trial.baseline_ended_ns is not None else trial.started_ns
     owners = owner_samples(samples, trial.ended_ns)
     began = fault_began_ns(trial)
-    if began is None or not owners:
+    if began is not None and ":" in samples.address:
+        moves, dual, none = _announced_moves(samples, began), unknown(ONLY_ANNOUNCED), unknown(ONLY_ANNOUNCED)
+        takeover = _announced_takeover(trial, samples, began)
+    elif began is None or not owners:
         why = "no fault was injected" if began is None else "nobody asked who has it" if not len(samples.t_asked) else "no answer"
         moves, dual, none = unknown(why, unit="count"), unknown(why), unknown(why)
         takeover = None
@@ -178,6 +183,28 @@ def _moves(owners: Sequence[RoleSamples], began: int, ended_ns: int) -> Figure:
     return Figure(point=moves, low=moves, high=moves, unit="count", n=len(held), rule=MOVES_RULE, text=text)
 
 
+def _announcer_before(samples: AddressSamples, began: int) -> str | None:
+    before = [a.owner for a in samples.announcements if a.t_high <= began and a.priority != 0]
+    return before[-1] if before else None
+
+
+def _announced_moves(samples: AddressSamples, began: int) -> Figure:
+    """A floor: who announces the address has it; who has it need not announce it."""
+    first = _announcer_before(samples, began)
+    order = [] if first is None else [first]
+    for a in samples.announcements:
+        if a.t_low > began and a.priority != 0 and (not order or order[-1] != a.owner):
+            order.append(a.owner)
+    moves, n = max(len(order) - 1, 0), len(samples.announcements)
+    text = f"at least {moves} ({' → '.join(order) or 'nobody announced it'})"
+    return Figure(low=moves, unit="count", n=n, rule=ANNOUNCED_RULE, reasons=(ONLY_ANNOUNCED,), text=text)
+
+
+def _announced_takeover(trial: TrialRecord, samples: AddressSamples, began: int) -> Figure | None:
+    before = _announcer_before(samples, began)
+    return None if before is None else _takeover_from(trial, samples, {before}, began)
+
+
 def _holding(held: Sequence[Tenure], at_ns: int) -> list[Tenure]:
     """Who had it just before an instant, the newest owner last."""
     there = [t for t in held if t.begin_high <= at_ns and (t.end_high is None or t.end_high > at_ns)]
@@ -186,8 +213,11 @@ def _holding(held: Sequence[Tenure], at_ns: int) -> list[Tenure]:
 
 def _takeover(trial: TrialRecord, samples: AddressSamples, owners: Sequence[RoleSamples], began: int) -> Figure | None:
     """None where nobody else announced the address after the fault."""
+    return _takeover_from(trial, samples, {t.node for t in _holding(_confirmed(owners), began)}, began)
+
+
+def _takeover_from(trial: TrialRecord, samples: AddressSamples, before: set[str], began: int) -> Figure | None:
     fault = first_fault(trial)
-    before = {t.node for t in _holding(_confirmed(owners), began)}
     first = next((a for a in samples.announcements if a.t_low >= began and a.owner not in before and a.priority != 0), None)
     if fault is None or first is None:
         return None

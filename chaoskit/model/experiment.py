@@ -305,7 +305,8 @@ class Watch(Record):
     """Name -> a watcher that an installed package brings; see docs/extending/watcher.md."""
 
     addresses: dict[Identifier, str] = {}
-    """Name -> IPv4 address of a network of the lab: who answers for it, and who announces it, on the wire."""
+    """Name -> IPv4 address of a network of the lab: who answers for it, and who announces it, on the wire. Of an IPv6 address
+    only announcements are seen."""
 
 
 class Experiment(Record):

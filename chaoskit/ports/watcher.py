@@ -54,9 +54,9 @@ class WatchedAddress(Record):
 
     name: str
     address: str
-    """IPv4."""
+    """IPv4 or IPv6."""
     asker: str
-    """The node in whose network the question is asked."""
+    """The node in whose network the question is asked; empty where nobody asks, and only announcements are seen (IPv6)."""
     device: str
     """Its interface on the address's network."""
     controls: tuple[str, ...]

@@ -31,7 +31,7 @@ from chaoskit.watchers.wire import (
     ADVERT,
     ANNOUNCEMENTS,
     ANSWERS,
-    REPLY,
+    REPLIES,
     Claim,
     Echoes,
     Heard,
@@ -127,7 +127,7 @@ class AddressWatcher:
         self._config, self._reports = config, reports
         self._networks = NodeNetworks(Path(config.inside) if config.inside else None)
         self._names = {w.address: w.name for w in config.addresses}
-        places = dict.fromkeys((w.asker, w.device) for w in config.addresses)
+        places = dict.fromkeys((w.asker, w.device) for w in config.addresses if w.asker)
         self._askers = [
             _Asker(node, device, [w for w in config.addresses if (w.asker, w.device) == (node, device)], self._networks)
             for node, device in places
@@ -206,7 +206,7 @@ class AddressWatcher:
         if claim.how == ADVERT:
             news = said != before or heard.t_high - at_ns > _SILENT_NS
         else:
-            news = claim.how != REPLY and heard.t_high - at_ns > _TELL_AGAIN_NS
+            news = claim.how not in REPLIES and heard.t_high - at_ns > _TELL_AGAIN_NS
         # adverts repeat themselves all the time; what is told is who begins, or says something else
         self._told[key] = (heard.t_high, said) if news or claim.how == ADVERT else (at_ns, said)
         if news:

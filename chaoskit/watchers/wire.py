@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import ipaddress
 import logging
 import socket
 import struct
@@ -18,15 +19,19 @@ from typing import Any
 logging.getLogger("scapy").setLevel(logging.ERROR)  # before it is imported: it warns of routes and libraries it does not need
 
 from scapy.layers.inet import IP  # noqa: E402
+from scapy.layers.inet6 import ICMPv6ND_NA, ICMPv6NDOptDstLLAddr, IPv6  # noqa: E402
 from scapy.layers.l2 import ARP, Ether  # noqa: E402
 from scapy.layers.vrrp import VRRP, VRRPv3  # noqa: E402
 from scapy.supersocket import SuperSocket  # noqa: E402
 
 GRATUITOUS, REPLY, ADVERT = "gratuitous ARP", "ARP reply", "VRRP"
+UNSOLICITED, SOLICITED = "unsolicited neighbour advertisement", "neighbour advertisement"
+REPLIES = (REPLY, SOLICITED)
+"""Said to one who asked; no news to anybody else."""
 NOBODY = "0.0.0.0"
 _BROADCAST = "ff:ff:ff:ff:ff:ff"
 _REQUEST, _IS_AT = 1, 2
-_ADVERTISEMENT, _VRRP_TTL = 1, 255
+_ADVERTISEMENT, _VRRP_TTL, _NEIGHBOUR_HOPS = 1, 255, 255
 _ETH_P_ALL, _ETH_P_ARP = 0x0003, 0x0806
 _SO_ATTACH_FILTER, _SO_TIMESTAMPNS = 26, 35
 _FRAME_BYTES = 2048
@@ -41,13 +46,14 @@ _PACKET_TYPE, _OUTGOING = 0xFFFFF004, 4
 _TAKE, _DROP = (_RETURN, 0, 0, _FRAME_BYTES), (_RETURN, 0, 0, 0)
 
 ANNOUNCEMENTS: Program = (
-    (_LOAD_WORD, 0, 0, _PACKET_TYPE), (_EQUAL, 6, 0, _OUTGOING),
-    (_LOAD_HALF, 0, 0, 12), (_EQUAL, 3, 0, _ETH_P_ARP), (_EQUAL, 0, 3, 0x0800),
-    (_LOAD_BYTE, 0, 0, 23), (_EQUAL, 0, 1, 112),
+    (_LOAD_WORD, 0, 0, _PACKET_TYPE), (_EQUAL, 11, 0, _OUTGOING),
+    (_LOAD_HALF, 0, 0, 12), (_EQUAL, 8, 0, _ETH_P_ARP), (_EQUAL, 0, 2, 0x0800),
+    (_LOAD_BYTE, 0, 0, 23), (_EQUAL, 5, 6, 112),
+    (_EQUAL, 0, 5, 0x86DD), (_LOAD_BYTE, 0, 0, 20), (_EQUAL, 0, 3, 58), (_LOAD_BYTE, 0, 0, 54), (_EQUAL, 0, 1, 136),
     _TAKE, _DROP,
 )  # fmt: skip
-"""Classic BPF (code, jump if true, jump if false, constant): ARP and VRRP as they come in, nothing that goes out. A switch
-carries far more than these frames, and each would wake the watcher up. Not by scapy's own filters: they want libpcap."""
+"""Classic BPF (code, jump if true, jump if false, constant): ARP, VRRP and IPv6 neighbour advertisements as they come in, nothing
+that goes out. A switch carries far more, and each frame would wake the watcher up. Not by scapy's filters: they want libpcap."""
 ANSWERS: Program = (
     (_LOAD_HALF, 0, 0, 12),
     (_EQUAL, 0, 3, _ETH_P_ARP),
@@ -80,6 +86,8 @@ def claims(frame: Any) -> tuple[Claim, ...]:
         if gratuitous or arp.op == _IS_AT:
             return (Claim(arp.psrc, arp.hwsrc, GRATUITOUS if gratuitous else REPLY),)
         return ()
+    if ICMPv6ND_NA in frame:
+        return _neighbour(frame)
     # a router believes no advertisement that may have been forwarded, RFC 5798 section 7.1
     if IP not in frame or frame[IP].ttl != _VRRP_TTL:
         return ()
@@ -88,6 +96,15 @@ def claims(frame: Any) -> tuple[Claim, ...]:
             said = frame[kind]
             return tuple(Claim(str(address), frame.src, ADVERT, said.vrid, said.priority) for address in said.addrlist)
     return ()
+
+
+def _neighbour(frame: Any) -> tuple[Claim, ...]:
+    """A neighbour advertisement; one with another hop limit than 255 was forwarded, and nobody believes it (RFC 4861)."""
+    if IPv6 not in frame or frame[IPv6].hlim != _NEIGHBOUR_HOPS:
+        return ()
+    said = frame[ICMPv6ND_NA]
+    mac = said[ICMPv6NDOptDstLLAddr].lladdr if ICMPv6NDOptDstLLAddr in said else frame.src
+    return (Claim(str(ipaddress.IPv6Address(said.tgt)), mac, SOLICITED if said.S else UNSOLICITED),)
 
 
 def question(address: str, own: str) -> bytes:

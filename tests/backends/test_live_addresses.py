@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -84,3 +85,67 @@ def test_who_has_an_address_is_seen_on_the_wire(up: Up, tmp_path: Path) -> None:
     first = next(t for t in told if t["owner"] == "n1")
     assert began_ns < first["between_ns"][0] <= first["between_ns"][1] < one_ns
     assert first["between_ns"][1] - first["between_ns"][0] < 5_000_000, "the kernel's stamp, not the instant of reading"
+
+
+ANNOUNCE = """
+import socket, sys
+made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+made.bind(("eth0", 0))
+print("ready", flush=True)
+for line in sys.stdin:
+    if line.strip() == "go":
+        made.send(bytes.fromhex(sys.argv[1]))
+        print("sent", flush=True)
+"""
+
+
+def test_announcements_of_an_ipv6_address_are_seen_on_the_wire(up: Up, tmp_path: Path) -> None:
+    """n0 announces it, then n1: a floor of one move, and nothing is claimed of owners that nobody asked."""
+    from scapy.layers.inet6 import ICMPv6ND_NA, ICMPv6NDOptDstLLAddr, IPv6
+    from scapy.layers.l2 import Ether
+
+    scratch = plans.bare(3).model_copy(update={"clients": ("n2",)})
+    lab = up(scratch)
+    plan = recorded.plan(watch={"addresses": {"vip6": "FD00:C5::0100"}}).model_copy(update={"lab_plan": scratch})
+    listener = AddressListener(plan, lab)
+    spool = tmp_path / "run" / "spool"
+    spool.mkdir(parents=True)
+    listener.start(spool, tmp_path / "watcher.log", 0)
+    script = tmp_path / "announce.py"
+    script.write_text(ANNOUNCE)
+    senders = {}
+    for node in ("n0", "n1"):
+        mac = scratch.node(node).interfaces[0].mac
+        frame = Ether(src=mac, dst="33:33:00:00:00:01") / IPv6(src="fe80::1", dst="ff02::1", hlim=255)
+        frame /= ICMPv6ND_NA(R=0, S=0, O=1, tgt="fd00:c5::100") / ICMPv6NDOptDstLLAddr(lladdr=mac)
+        senders[node] = lab.spawn(
+            f"announcer {node}", node, (sys.executable, str(script), bytes(frame).hex()), tmp_path / "a.log"
+        )
+    told: list[tuple[str, dict[str, object]]] = []
+
+    def said(node: str, count: int) -> None:
+        end = time.monotonic() + 20
+        while sum(kind == "address.announced" and data["owner"] == node for kind, data in told) < count:
+            told.extend(listener.poll(pytest.fail))
+            senders[node].tell("go")
+            assert time.monotonic() < end, f"{told}; {(tmp_path / 'watcher.log').read_text()}; {(tmp_path / 'a.log').read_text()}"
+            time.sleep(0.1)
+
+    said("n0", 1)
+    began_ns = time.monotonic_ns()
+    said("n1", 1)
+    for sender in senders.values():
+        sender.stop(5)
+    assert listener.agent is not None
+    assert listener.agent.stop(10) == 0
+    with SampleFiles.open(tmp_path / "run") as files:
+        (seen,) = address_samples(files, 0, plan)
+    assert {a.how for a in seen.announcements} == {"unsolicited neighbour advertisement"}
+    fault = replace(recorded.fault(), began_ns=began_ns, injected_ns=began_ns, effective_ns=began_ns)
+    found = address_figures(replace(recorded.trial(faults=[fault]), ended_ns=time.monotonic_ns()), seen)
+    assert (found.moves.point, found.moves.low, found.moves.high) == (None, 1, None)
+    assert "n0 \u2192 n1" in found.moves.text
+    assert not found.dual_owner_time.valid
+    assert found.takeover is not None
+    assert found.takeover.low is not None
+    assert found.takeover.low >= 0

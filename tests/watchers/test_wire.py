@@ -8,10 +8,11 @@ import pytest
 
 pytest.importorskip("scapy", reason="scapy, which chaoskit needs, is not installed here")
 
+from scapy.layers.inet6 import ICMPv6ND_NA, ICMPv6NDOptDstLLAddr, IPv6
 from scapy.layers.l2 import Ether
 
 from chaoskit.watchers import wire
-from chaoskit.watchers.wire import ADVERT, GRATUITOUS, REPLY, Claim
+from chaoskit.watchers.wire import ADVERT, GRATUITOUS, REPLY, SOLICITED, UNSOLICITED, Claim
 
 WEB1, WEB2, APP = "02:c5:c6:12:00:0b", "02:c5:c6:12:00:0c", "02:c5:c6:12:00:0d"
 VIP = "198.18.0.100"
@@ -47,6 +48,31 @@ RECORDED = {
     ),
     "an advert cut short": ("01005e00001202c5c612000b080045c0002000180000ff701466c612000be00000123133", ()),
 }
+
+
+VIP6 = "fd00:c5::100"
+
+
+def advertisement(*, solicited: int = 0, hops: int = 255, option: bool = True, target: str = VIP6) -> bytes:
+    """What keepalived and Linux (ndisc_notify) send when they take an IPv6 address over."""
+    frame = Ether(src=WEB2, dst="33:33:00:00:00:01") / IPv6(src="fe80::c5ff:fec6:c", dst="ff02::1", hlim=hops)
+    frame /= ICMPv6ND_NA(R=0, S=solicited, O=1, tgt=target)
+    return bytes(frame / ICMPv6NDOptDstLLAddr(lladdr=WEB2) if option else frame)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (advertisement(), (Claim(VIP6, WEB2, UNSOLICITED),)),
+        (advertisement(target="fd00:00c5:0:0::0100"), (Claim(VIP6, WEB2, UNSOLICITED),)),
+        (advertisement(solicited=1), (Claim(VIP6, WEB2, SOLICITED),)),
+        (advertisement(option=False), (Claim(VIP6, WEB2, UNSOLICITED),)),
+        (advertisement(hops=64), ()),
+        (advertisement()[:60], ()),
+    ],
+)
+def test_what_a_neighbour_advertisement_says(data, said):
+    assert wire.claims(Ether(data)) == said
 
 
 @pytest.mark.parametrize("what", RECORDED)
