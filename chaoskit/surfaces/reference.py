@@ -29,7 +29,7 @@ from chaoskit.model.lab import LabSpec
 from chaoskit.model.names import as_tuple
 from chaoskit.ports.fault import Fault
 from chaoskit.ports.measure import Objective
-from chaoskit.surfaces import measured
+from chaoskit.surfaces import measured, worked_example
 from chaoskit.surfaces.catalogue import client_data, fault_data
 from chaoskit.surfaces.documentation import default_words, field_docs, type_words
 from chaoskit.surfaces.schema import experiment_schema, lab_schema, result_schema
@@ -66,6 +66,7 @@ def blocks(registry: Registry, root: Path) -> dict[str, str]:
         "faults": families_table(registry),
         "capabilities": capability_table(registry),
         **measured.blocks(root),
+        **worked_example.blocks(root),
     }
 
 
