@@ -49,7 +49,8 @@ def read_document(path: Path, shown_as: str | None = None) -> Document:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
             kind = "a directory" if stat.S_ISDIR(status.st_mode) else "not a regular file"
-            raise InputError([Problem(message=f"this is {kind}, where a YAML file was expected", file=name)])
+            inside = tuple(_yaml_files_beside(path / "any")) if stat.S_ISDIR(status.st_mode) else ()
+            raise InputError([Problem(message=f"this is {kind}, where a YAML file was expected", file=name, allowed=inside)])
         if status.st_size > MAX_BYTES:
             message = f"the file has {status.st_size} bytes; at most {MAX_BYTES} (1 MiB) are read"
             raise InputError([Problem(message=message, file=name)])

@@ -54,10 +54,16 @@ COMMANDS: tuple[click.Command, ...] = (
 def cli(context: click.Context, debug: bool) -> None:
     """Break a cluster on purpose, and measure the recovery time and data loss it really has.
 
+    Begin with `chaoskit doctor`, then `chaoskit init DIR`.
+
     \b
-    Exit codes: 0 every objective met · 1 an objective missed · 2 bad input or usage ·
-    3 verdict unknown, or the lab could not be had · 4 a heal failed, something is
-    still broken · 130 interrupted, after healing
+    Exit codes:
+      0    every objective met
+      1    an objective missed
+      2    bad input or usage
+      3    verdict unknown, or no lab
+      4    a heal failed: still broken
+      130  interrupted, after healing
     """
     installed = context.ensure_object(Installed)
     installed.debug = debug

@@ -19,6 +19,7 @@ from chaoskit.engine.measuring import measure_run
 from chaoskit.engine.run_directory import RunDirectory, new_run_id
 from chaoskit.engine.running import incompleteness, run_plan
 from chaoskit.engine.secrets import secret_values
+from chaoskit.engine.spelling import nearest
 from chaoskit.engine.undo import journal_lines, undo_summary
 from chaoskit.model.comparison import Comparison
 from chaoskit.model.errors import ChaoskitError, HealFailed, InputError, Interrupted, Problem
@@ -175,7 +176,9 @@ def _check_on(lab_id: str | None, backend: Backend) -> None:
         return
     known = tuple(left.lab_id for left in backend.leftovers() if left.owner_alive)
     if lab_id not in known:
-        raise InputError([Problem(message="there is no such lab", path="--on", value=lab_id, allowed=known)])
+        message = "there is no such lab" if known else "there is no such lab: none is up (`chaoskit lab up LAB` builds one)"
+        close = nearest(lab_id, known)
+        raise InputError([Problem(message=message, path="--on", value=lab_id, allowed=known, nearest=close)])
 
 
 def _judged_after(directory: Path, ended_by: ChaoskitError | None) -> tuple[Result, tuple[Path, ...]]:

@@ -144,6 +144,10 @@ def _say(found: dict[str, Any]) -> None:
         say(f"backend {name}{': ' + backend['mode'] if backend['mode'] else ''}", "head")
         if backend["error"]:
             say(f"  {backend['error']}", "bad")
+        reasons = {c["reason"] for c in backend["capabilities"]}
+        if len(reasons) == 1 and not any(c["present"] for c in backend["capabilities"]):
+            say(f"  nothing of it can be used: {reasons.pop()}", "warn")
+            continue
         rows = [("  yes" if c["present"] else "  no", c["name"], c["reason"]) for c in backend["capabilities"]]
         if rows:
             say_table((), rows, widths_fixed=2)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import sys
 import traceback
 from collections.abc import Sequence
@@ -16,10 +18,13 @@ from typing import Any, NoReturn
 
 import click
 
+from chaoskit.engine.spelling import nearest
 from chaoskit.model.errors import ChaoskitError, InputError, Interrupted
 from chaoskit.surfaces.terminal import printable
 
 BROKEN_PIPE = 141
+NARROW = 52
+"""Columns below which a terminal is told to click, which takes 50 for the least."""
 INTERNAL = 3
 ISSUES = "say so where you got chaoskit from, with the output of the same command after `chaoskit --debug`"
 
@@ -55,15 +60,27 @@ def error_text(error: BaseException) -> str:
         return f"{error}\n{count} problem{'s' if count != 1 else ''}; nothing was started."
     if isinstance(error, ChaoskitError):
         return f"error: {error}"
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        return error.format_message()  # the help itself
     if isinstance(error, click.UsageError):
         usage = f"{error.ctx.get_usage()}\n" if error.ctx is not None else ""
         hint = f"\nTry '{error.ctx.command_path} --help'." if error.ctx is not None else ""
-        return f"{usage}error: {error.format_message()}{hint}"
+        return f"{usage}error: {error.format_message()}{_nearest_choice(error)}{hint}"
     if isinstance(error, click.ClickException):
         return f"error: {error.format_message()}"
     if isinstance(error, (KeyboardInterrupt, click.exceptions.Abort)):
         return "interrupted"
     return f"chaoskit failed in a way it should not: {type(error).__name__}: {error}; {ISSUES}"
+
+
+def _nearest_choice(error: click.UsageError) -> str:
+    """The right spelling of a word that must be one of a few; click says only which there are."""
+    kind = getattr(getattr(error, "param", None), "type", None)
+    given = re.match(r"'(.*?)' is not one of", error.message)
+    if not isinstance(kind, click.Choice) or given is None:
+        return ""
+    close = nearest(given.group(1), kind.choices)
+    return f" Did you mean '{close}'?" if close else ""
 
 
 def error_data(error: BaseException) -> dict[str, Any]:
@@ -77,7 +94,7 @@ def error_data(error: BaseException) -> dict[str, Any]:
         if getattr(error, "evidence", ""):
             data["evidence"] = getattr(error, "evidence", "")
     elif isinstance(error, click.ClickException):
-        data["message"] = error.format_message()
+        data["message"] = error.format_message() + (_nearest_choice(error) if isinstance(error, click.UsageError) else "")
     return data
 
 
@@ -87,8 +104,23 @@ def quiet_pipe() -> NoReturn:
     raise SystemExit(BROKEN_PIPE)
 
 
+def _first_sentence(command: click.Command) -> str:
+    text = " ".join((command.help or "").split())
+    return re.split(r"(?<=[^.])\.(?= [A-Z]|$)", text, maxsplit=1)[0] + "."
+
+
 class Surface(click.Group):
     """A click group whose commands end as this module says, whatever goes wrong in them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order in which they were added: the way one works, not the alphabet."""
+        return list(self.commands)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Each command with the whole first sentence of its help, wrapped instead of cut off."""
+        rows = [(name, _first_sentence(command)) for name, command in self.commands.items() if not command.hidden]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; a reader that went away ends it quietly (click itself would exit with 1, an objective missed)."""
@@ -107,6 +139,9 @@ class Surface(click.Group):
     ) -> Any:
         """Run a command line and exit. `obj` (see `chaoskit.surfaces.installed`) may be given."""
         words = list(sys.argv[1:] if args is None else args)
+        width = shutil.get_terminal_size().columns
+        if width < NARROW:
+            extra.setdefault("terminal_width", max(width - 2, 20))  # click itself never goes below 50
         options = words[: words.index("--")] if "--" in words else words
         as_json, debug = "--json" in options, "--debug" in options
         for stream in (sys.stdout, sys.stderr):

@@ -12,7 +12,9 @@ import click
 from click.core import ParameterSource
 
 from chaoskit.archive.index import Index, Wanted, opened
+from chaoskit.model.errors import RecordingFailed
 from chaoskit.model.indexed import IndexedRun, Outcome
+from chaoskit.reporting.index_page import INDEX_PAGE
 from chaoskit.reporting.text import one_line
 from chaoskit.surfaces.asking import experiments_like, folder_there, instant_s, known_name
 from chaoskit.surfaces.indexing import baseline_names, lost_words, words, write_page
@@ -195,7 +197,10 @@ def rebuild(reports: Path, as_json: bool) -> None:
         _say_nothing(reports, as_json)
         return
     with opened(reports, anew=True) as index:
-        page = write_page(index, reports)
+        try:
+            page = write_page(index, reports)
+        except OSError as error:
+            raise RecordingFailed(f"{reports / INDEX_PAGE} could not be written: {error.strerror}") from error
         runs, note = index.count(), index.note
         unreadable = index.runs(Wanted(outcomes=("unreadable",)))
     if as_json:

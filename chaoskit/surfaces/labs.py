@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from chaoskit.engine import planning
 from chaoskit.engine.clock import SystemClock
 from chaoskit.engine.loading import load_lab
 from chaoskit.engine.run_directory import new_run_id
+from chaoskit.engine.spelling import nearest
 from chaoskit.model.errors import InputError, LabUnavailable, Problem
 from chaoskit.model.facts import ExecQuery, NodeStateQuery, ServiceQuery
 from chaoskit.ports.lab import Backend, Lab, Leftover
@@ -126,7 +127,8 @@ def exec_(installed: Installed, lab_id: str, node: str, command: tuple[str, ...]
     made, _ = _attached(installed, lab_id)
     names = [n.name for n in made.plan.nodes]
     if node not in names:
-        raise InputError([Problem(message=f"the lab {lab_id} has no such node", value=node, allowed=tuple(names))])
+        message = f"the lab {lab_id} has no such node"
+        raise InputError([Problem(message=message, value=node, allowed=tuple(names), nearest=nearest(node, names))])
     reading = made.read(ExecQuery(node=node, argv=command, user=user, timeout_s=timeout_s))
     sys.stdout.write(reading.value or "")
     return int(reading.number) if reading.number is not None else LabUnavailable.exit_code
@@ -145,7 +147,7 @@ def down(installed: Installed, lab_ids: tuple[str, ...], everything: bool, as_js
         raise click.UsageError("name a lab, or give --all")
     unknown = [lab_id for lab_id in chosen if lab_id not in known]
     if unknown:
-        raise InputError([Problem(message="there is no such lab", value=unknown[0], allowed=tuple(sorted(known)))])
+        raise no_such_lab(unknown[0], known)
     remains = {lab_id: list(_end(*known[lab_id])) for lab_id in chosen}
     if as_json:
         say_json({"down": [lab_id for lab_id, left in remains.items() if not left], "remains": remains})
@@ -170,7 +172,14 @@ def _attached(installed: Installed, lab_id: str) -> tuple[Lab, Backend]:
         if lab_id in ids:
             return backend.attach(lab_id), backend
         known += ids
-    raise InputError([Problem(message="there is no such lab", value=lab_id, allowed=tuple(sorted(known)))])
+    raise no_such_lab(lab_id, known)
+
+
+def no_such_lab(lab_id: str, known: Iterable[str], path: str = "") -> InputError:
+    """With the labs that there are, and the nearest."""
+    names = tuple(sorted(known))
+    message = "there is no such lab" if names else "there is no such lab: none is up (`chaoskit lab up LAB` builds one)"
+    return InputError([Problem(message=message, path=path, value=lab_id, allowed=names, nearest=nearest(lab_id, names))])
 
 
 def _say_err(text: str) -> None:

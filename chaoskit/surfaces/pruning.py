@@ -12,8 +12,9 @@ from chaoskit.archive.baselines import baselines
 from chaoskit.archive.index import opened
 from chaoskit.archive.retention import Fate, fates, removable, remove, size_bytes, sweep
 from chaoskit.model.errors import InputError, Problem
+from chaoskit.reporting.index_page import INDEX_PAGE
 from chaoskit.surfaces.asking import age_s, folder_there
-from chaoskit.surfaces.indexing import write_page
+from chaoskit.surfaces.indexing import indexed
 from chaoskit.surfaces.reading import JSON
 from chaoskit.surfaces.running import REPORTS
 from chaoskit.surfaces.terminal import say, say_json
@@ -65,17 +66,15 @@ def _looked_at(fate: Fate, reports: Path) -> Fate:
 
 def _remove(decided: list[Fate], reports: Path) -> dict[str, str]:
     """What could not be removed -> why."""
-    failed = {f"{why}": why for why in sweep(reports)}
+    unswept = list(sweep(reports))
+    failed = {"what an earlier pruning left": "; ".join(unswept)} if unswept else {}
     for fate in decided:
         if fate.removed:
             why = remove(reports / fate.run)
             if why:
                 failed[fate.run] = why
-    with opened(reports) as index:
-        try:
-            write_page(index, reports)
-        except OSError as error:
-            failed["index.html"] = f"could not be written: {error.strerror}"
+    if any(fate.removed and fate.run not in failed for fate in decided):
+        indexed(reports / INDEX_PAGE, reports)
     return failed
 
 

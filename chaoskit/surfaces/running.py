@@ -167,9 +167,7 @@ def recover(installed: Installed, places: tuple[Path, ...], reports: Path, as_js
 
     Runs and labs whose chaoskit still lives are left alone. Exit 0: nothing is left; 4: something still is.
     """
-    for place in places:
-        if not place.is_dir():
-            raise InputError([Problem(message="there is no such run directory", value=str(place))])
+    places = tuple(_place(place, reports) for place in places)
     backends: dict[str, Any] = {name: installed.backend(name) for name in installed.registry.names("backends")}
     done: list[Recovered] = []
     for directory in dead_runs(places or (reports,)):
@@ -183,6 +181,16 @@ def recover(installed: Installed, places: tuple[Path, ...], reports: Path, as_js
     else:
         _say_recovered(done)
     return HealFailed.exit_code if any(outcome.still_broken for outcome in done) else 0
+
+
+def _place(place: Path, reports: Path) -> Path:
+    """A run directory, a folder of them, or the name of a run in `reports`. InputError with the runs that are there."""
+    for candidate in (place, reports / place):
+        if candidate.is_dir():
+            return candidate
+    names = sorted((p.name for p in reports.iterdir() if p.is_dir()), reverse=True) if reports.is_dir() else []
+    message = "there is no such run directory"
+    raise InputError([Problem(message=message, value=str(place), allowed=tuple(names[:10]), nearest=nearest(place.name, names))])
 
 
 def _judge_the_dead(done: list[Recovered], reports: Path) -> None:

@@ -12,6 +12,7 @@ from click.testing import Result
 
 from chaoskit.model.comparison import Comparison
 from chaoskit.surfaces.against import code_against
+from tests.archive.folders import own, write_run
 from tests.pipeline.simulation import CommandLine, NeverAgain
 from tests.simulated.cluster import SimulatedCluster
 
@@ -62,6 +63,11 @@ def test_report_notes_what_it_judged(command: CommandLine) -> None:
     assert history(command)[0]["outcome"] == "unjudged"
     assert command("report", name).exit_code == 0
     assert history(command)[0]["outcome"] == "passed"
+
+
+def test_recover_takes_the_name_of_a_run(command: CommandLine) -> None:
+    own(write_run(command.folder / "reports", "20260901-primary"), alive=True)
+    assert "its chaoskit still runs" in command("recover", "20260901-primary").stdout
 
 
 @pytest.fixture
