@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from chaoskit.model.figures import AddressFigures, RoleInterval
+from chaoskit.model.figures import AddressFigures, AddressInterval, RoleInterval
 from chaoskit.reporting.charts.lanes import (
     Block,
     Columns,
@@ -184,9 +184,16 @@ def _owner_rows(axis: Linear, name: str, address: AddressFigures) -> list[Leader
         mine = [i for i in address.owners if i.owner == owner]
         for interval in mine:
             _append(blocks, axis, interval.from_s, interval.until_s, "yes")
+            _append(blocks, axis, interval.until_s, _next_answer_s(address, interval), "unsure")
         spans = "; ".join(f"{instant(i.from_s)} to {instant(i.until_s)}" for i in mine)
         rows.append(LeaderRow(owner, name, tuple(blocks), f"{owner} answered for {name} ({address.address}): {spans}"))
     return rows
+
+
+def _next_answer_s(address: AddressFigures, interval: AddressInterval) -> float:
+    """Until when an owner may have kept an address after its last answer: the next answer of anybody."""
+    later = [i.from_s for i in address.owners if i.from_s >= interval.until_s and i is not interval]
+    return min(later, default=interval.until_s)
 
 
 def _append(blocks: list[Block], axis: Linear, from_s: float, until_s: float, kind: str) -> None:
