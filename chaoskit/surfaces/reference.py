@@ -126,13 +126,14 @@ def _fault_section(name: str, kind: type[Fault]) -> str:
 
 
 def where_it_runs(needs: Sequence[Mapping[str, Any]]) -> str:
-    """In one sentence, for the namespace backend."""
+    """In one sentence."""
     lacking = [n for n in needs if n["capability"] in ROOTLESS_LACKS]
     if any(n["required"] for n in lacking):
-        return f"the namespace backend as root; not rootless ({', '.join(n['capability'] for n in lacking)} needs root)."
+        rights = ", ".join(n["capability"] for n in lacking)
+        return f"the backends namespace, as root, and docker; not rootless ({rights} needs root)."
     if lacking:
-        return f"the namespace backend, as root and rootless; rootless it runs without {lacking[0]['capability']}."
-    return "the namespace backend, as root and rootless."
+        return f"the backends namespace, as root and rootless, and docker; rootless it runs without {lacking[0]['capability']}."
+    return "the backends namespace, as root and rootless, and docker."
 
 
 def clients_page(registry: Registry) -> str:

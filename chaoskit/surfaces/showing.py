@@ -63,6 +63,16 @@ _WORDS: Mapping[str, Callable[[Mapping[str, Any], str], str]] = {
     "fault.gone": lambda said, nodes: f"{said.get('fault')} on {nodes} is {'gone' if said.get('verified') else 'STILL THERE'}",
     "fault.heal_failed": lambda said, nodes: f"HEALING FAILED: {said.get('fault')} on {nodes}: {said.get('error')}",
     "service.exited": lambda said, _: f"{said.get('service')} on {said.get('node')} ended with code {said.get('code')}",
+    "container.died": lambda said, _: (
+        f"the container of {said.get('node')} ended with exit code {said.get('exit_code')}, by {said.get('by')}"
+    ),
+    "container.oom": lambda said, _: f"a process of {said.get('node')} was killed for want of memory",
+    "container.started": lambda said, _: (
+        f"the container of {said.get('node')} was started by {said.get('by')}: {said.get('then')}"
+    ),
+    "container.health": lambda said, _: f"the container of {said.get('node')} is {said.get('status')}",
+    "engine.lost": lambda said, _: f"the engine {said.get('engine')} does not answer: {said.get('why')}",
+    "engine.back": lambda said, _: f"the engine {said.get('engine')} answers again",
     "clients.recovered": lambda said, _: "every client is back",
     "recovery.timeout": lambda said, _: f"not back in time: {', '.join(said.get('clients', ()))} {said.get('roles', '')}",
     "ledgers.read": lambda said, _: "the ledgers are read back",

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from chaoskit.backends.docker.backend import DockerBackend
-from chaoskit.backends.docker.host import container_groups
+from chaoskit.backends.docker.container_groups import container_groups
 from chaoskit.backends.docker.lab import DockerLab
 from chaoskit.backends.docker.leaving import FAMILY, labelled
 from chaoskit.backends.linux_host.state import LabFiles

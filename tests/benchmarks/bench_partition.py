@@ -36,6 +36,7 @@ from bench_lab_up_down import bare
 from rich.console import Console
 from rich.table import Table
 
+from chaoskit.backends.linux_host.held_lab import HeldLab
 from chaoskit.backends.linux_host.state import processes_of
 from chaoskit.backends.namespace.backend import NamespaceBackend
 from chaoskit.backends.namespace.lab import NamespaceLab
@@ -123,9 +124,10 @@ class Seen:
         self.pause = statistics.median(pauses_ns) / 1e6
 
 
-def one_round(lab: NamespaceLab, cut: Act, heal: Act) -> Seen:
+def one_round(lab: HeldLab, places: Sequence[str], cut: Act, heal: Act) -> Seen:
+    """`places`: each node's network namespace."""
     addresses = [node.interfaces[0].address for node in lab.plan.nodes]
-    argv = [sys.executable, __file__, "--probe", json.dumps([namespaces(lab), addresses])]
+    argv = [sys.executable, __file__, "--probe", json.dumps([places, addresses])]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as prober:
         assert prober.stdin is not None
         assert prober.stdout is not None
@@ -142,7 +144,7 @@ def one_round(lab: NamespaceLab, cut: Act, heal: Act) -> Seen:
     return Seen(cut_ns, healed_ns, said["arrived"], said["sent"], said["pauses"])
 
 
-def ours(lab: NamespaceLab) -> tuple[Act, Act]:
+def ours(lab: HeldLab) -> tuple[Act, Act]:
     pairs = [(a, b) for a in range(NODES) for b in range(NODES) if (a < HALF) != (b < HALF)]
     cut = CutLinks(tag="halves", links=tuple(Link(source=f"n{a}", destination=f"n{b}") for a, b in pairs))
     return lambda: lab.perform(cut), lambda: lab.perform(JoinLinks(tag="halves"))
@@ -196,7 +198,7 @@ def main() -> None:
             seen: dict[str, list[Seen]] = {name: [] for name in ways}
             for _ in range(given.rounds):
                 for name, (cut, heal) in ways.items():
-                    seen[name].append(one_round(lab, cut, heal))
+                    seen[name].append(one_round(lab, namespaces(lab), cut, heal))
         finally:
             lab.down()
     show(console, seen)

@@ -193,14 +193,15 @@ class Place:
 
     def holders(self) -> list[int]:
         """Keepers and holders of this place's labs, the keepers first."""
-        return [pid for pid, words in processes(self.root) if b"chaoskit.backends.namespace.holder" in words]
+        makers = (b"chaoskit.backends.namespace.holder", b"chaoskit.backends.docker.holder")
+        return [pid for pid, words in processes(self.root) if any(maker in words for maker in makers)]
 
     # -- what is left ------------------------------------------------------------------------------------------------------
 
     def traces(self) -> list[str]:
         """Everything on this machine that belongs to labs and runs of this place, apart from run directories."""
         found = [f"process {pid}: {words.replace(bytes(1), b' ')[:200]!r}" for pid, words in processes(self.root)]
-        found += [f"file {path}" for top in ("labs", "trials") for path in sorted((self.state / top).glob("*"))]
+        found += [f"file {path}" for top in ("labs", "docker", "trials") for path in sorted((self.state / top).glob("*"))]
         found += [f"file {path}" for path in sorted(self.scratch.iterdir())]
         found += [f"mount {line}" for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(self.root) in line]
         for loop in Path("/sys/block").glob("loop*/loop/backing_file"):
@@ -209,9 +210,10 @@ class Place:
                     found.append(f"loop device {loop}")
             except OSError:
                 continue  # it was given back while we looked
-        mark = f"chaoskit-{hashlib.sha256(str(self.state.resolve()).encode()).hexdigest()[:6]}-"
+        tops = (self.state.resolve(), self.state.resolve() / "docker")
+        marks = tuple(f"chaoskit-{hashlib.sha256(str(top).encode()).hexdigest()[:6]}-" for top in tops)
         for parent, names, _ in os.walk("/sys/fs/cgroup"):  # unlike glob, it minds no directory that vanishes meanwhile
-            found += [f"cgroup {parent}/{name}" for name in names if name.startswith(mark)]
+            found += [f"cgroup {parent}/{name}" for name in names if name.startswith(marks)]
         return found
 
 

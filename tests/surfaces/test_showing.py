@@ -32,6 +32,18 @@ SHOWN: dict[str, tuple[dict[str, Any], str]] = {
     "fault.heal_failed": ({"fault": "node.hang", "nodes": ["db1"], "error": "EIO"}, "HEALING FAILED: node.hang on db1: EIO"),
     "role.changed": ({"node": "db1", "role": "primary", "state": "yes"}, "db1 now holds the role primary"),
     "service.exited": ({"service": "web", "node": "n1", "code": 9}, "web on n1 ended with code 9"),
+    "container.died": (
+        {"node": "db1", "exit_code": 137, "by": "chaoskit"},
+        "the container of db1 ended with exit code 137, by chaoskit",
+    ),
+    "container.oom": ({"node": "db1"}, "a process of db1 was killed for want of memory"),
+    "container.started": (
+        {"node": "db1", "by": "somebody", "then": "frozen again"},
+        "the container of db1 was started by somebody: frozen again",
+    ),
+    "container.health": ({"node": "db1", "status": "unhealthy"}, "the container of db1 is unhealthy"),
+    "engine.lost": ({"engine": "unix:///e", "why": "it ended"}, "the engine unix:///e does not answer: it ended"),
+    "engine.back": ({"engine": "unix:///e"}, "the engine unix:///e answers again"),
     "clients.recovered": ({}, "every client is back"),
     "recovery.timeout": (
         {"clients": ["orders"], "roles": "role primary: 1 wanted, 0 (nobody)"},

@@ -10,7 +10,7 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,10 +27,16 @@ def told(what: str) -> Iterator[None]:
     """What the engine or the way to it refuses is LabUnavailable, in the engine's words."""
     import docker.errors
     import requests.exceptions
+    import urllib3.exceptions
 
+    sdk = (
+        docker.errors.DockerException,
+        requests.exceptions.RequestException,
+        urllib3.exceptions.HTTPError,
+    )  # of a broken stream
     try:
         yield
-    except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
+    except (*sdk, OSError) as error:
         said = getattr(error, "explanation", None) or error
         raise LabUnavailable(f"{what}: {said}") from error
 
@@ -50,6 +56,17 @@ class Engine:
         wanted = [f"{key.replace('_', '.')}={value}" for key, value in labels.items()]
         with told("the engine's containers could not be listed"):
             found: list[Any] = self.client.api.containers(all=True, filters={"label": wanted})
+        return found
+
+    def containers_named(self, ids: Iterable[str]) -> list[Any]:
+        """What the engine knows of these containers, without those that are gone."""
+        import docker.errors
+
+        found = []
+        with told("a container could not be looked at"):
+            for one in ids:
+                with contextlib.suppress(docker.errors.NotFound):
+                    found.append(self.client.api.inspect_container(one))
         return found
 
     def start(self, container: str) -> int:
@@ -103,8 +120,20 @@ class Engine:
         return trouble
 
 
-def opened(url: str | None = None) -> Engine:
-    """An engine that answers: at `url`, else that of DOCKER_HOST, else of the current context. LabUnavailable with the reason."""
+def warmed() -> None:
+    """Import the SDK, and what it imports when it is used first: a process that forks spares each child half a second."""
+    import docker
+    import docker.errors
+    import requests.exceptions  # noqa: F401
+
+    docker.DockerClient(base_url="unix:///dev/null", version="1.41").close()  # given a version, it asks nobody
+
+
+def opened(url: str | None = None, *, waits_s: float | None = _TIMEOUT_S) -> Engine:
+    """An engine that answers: at `url`, else that of DOCKER_HOST, else of the current context. LabUnavailable with the reason.
+
+    `waits_s`: how long one answer may take; None: for ever.
+    """
     try:
         import docker
         from docker.context import ContextAPI
@@ -112,13 +141,13 @@ def opened(url: str | None = None) -> Engine:
         raise LabUnavailable("the Docker SDK for Python is missing: pip install 'chaoskit[docker]'") from None
     with told("no Docker engine answers"):
         if url is not None or "DOCKER_HOST" in os.environ:
-            client: Any = docker.DockerClient(base_url=url, timeout=_TIMEOUT_S) if url else docker.from_env(timeout=_TIMEOUT_S)
+            client: Any = docker.DockerClient(base_url=url, timeout=waits_s) if url else docker.from_env(timeout=waits_s)
         else:
             chosen = os.environ.get("DOCKER_CONTEXT")
             context = ContextAPI.get_context(chosen) if chosen else ContextAPI.get_current_context()
             if context is None:
                 raise LabUnavailable(f"there is no Docker context {chosen!r}: docker context ls")
-            client = docker.DockerClient(base_url=context.Host, tls=context.TLSConfig, timeout=_TIMEOUT_S)
+            client = docker.DockerClient(base_url=context.Host, tls=context.TLSConfig, timeout=waits_s)
         client.ping()
     return Engine(url or _url(client), client)
 

@@ -13,6 +13,7 @@ import os
 import sys
 import traceback
 
+from chaoskit.backends.docker import engine
 from chaoskit.backends.docker.host import DockerHost
 from chaoskit.backends.linux_host import syscalls
 from chaoskit.backends.linux_host.holding import hold
@@ -21,6 +22,7 @@ from chaoskit.backends.linux_host.holding import hold
 def main(arguments: list[str]) -> None:
     """Hold the lab until its end."""
     _, directory, owner, first = arguments
+    engine.warmed()
     syscalls.unshare(syscalls.CLONE_NEWNET | syscalls.CLONE_NEWNS)
     syscalls.mount("none", "/", flags=syscalls.MS_REC | syscalls.MS_SLAVE)
     syscalls.adopt_orphans()

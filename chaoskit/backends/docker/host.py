@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
+import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from chaoskit.backends.docker import engine
+from chaoskit.backends.docker.container_groups import ContainerGroups, container_groups, unified_group
+from chaoskit.backends.docker.watching import EngineWatch
 from chaoskit.backends.docker.wire import ContainerJson, ContainersJson
 from chaoskit.backends.linux_host import freezer, syscalls, transport
-from chaoskit.backends.linux_host.controllers import CONTROLLERS, FROM_BOOT, NOTED, Group, LabGroups, v1_places
+from chaoskit.backends.linux_host.controllers import NOTED, Group
 from chaoskit.backends.linux_host.department import Department
 from chaoskit.backends.linux_host.errands import beside, inside
 from chaoskit.backends.linux_host.furnishing import furnish
@@ -26,53 +29,6 @@ from chaoskit.model.errors import LabUnavailable
 
 _START_WITHIN_S = 60.0
 _FURNISH_WITHIN_S = 10.0
-_SHARES = "1024"
-"""What the kernel gives a group for which nobody asked for more, as of a lab's containers."""
-
-
-class ContainerGroups(LabGroups):
-    """Containers are limited in the groups that the engine made for them."""
-
-    def __init__(self, name: str, noted: Path, places: Callable[[str], dict[str, Group]]) -> None:
-        super().__init__(name, {}, noted)
-        self._of = places
-        self._taken: dict[tuple[str, str], Group] = {}
-
-    def add(self, node: str, unified: Path | None) -> None:
-        pass
-
-    def joined(self, node: str) -> list[Path]:
-        return list(dict.fromkeys(group.path for group in self._of(node).values() if group.version == 1))
-
-    def find(self, node: str, controller: str) -> Group | None:
-        taken = self._taken.get((node, controller))
-        if taken is None and controller in FROM_BOOT:
-            own = self._of(node).get(controller)
-            if own is not None and own.limit() is None:
-                taken = self._taken[node, controller] = own
-        return taken if taken is not None and taken.path.is_dir() else None
-
-    def take(self, node: str, unified: Path | None, controller: str, members: object) -> Group:
-        group = self.find(node, controller) or self._of(node).get(controller)
-        if group is None:
-            raise Refused(f"{node}: its container is in no group of the controller {controller}")
-        if (node, controller) not in self._taken and group.limit() is not None:
-            raise Refused(f"{node}: its container has a limit of its own for {controller}, which a quota would change")
-        self._taken[node, controller] = group
-        return group
-
-    def release(self, node: str, controller: str) -> None:
-        group = self._taken.pop((node, controller), None)
-        if group is not None and controller == "cpu" and group.version == 1:
-            (group.path / "cpu.shares").write_text(_SHARES, encoding="ascii")  # a quota had raised them
-
-    def forget(self, node: str) -> None:
-        """Its container has ended, and its groups with it."""
-        for key in [key for key in self._taken if key[0] == node]:
-            del self._taken[key]
-
-    def directories(self) -> list[Path]:
-        return []
 
 
 class DockerHost(LabHost):
@@ -84,6 +40,15 @@ class DockerHost(LabHost):
         self._containers: dict[str, ContainerJson] = lab["containers"]
         self._engine, self._hosts, self._volumes = lab["engine"], lab["hosts"], lab["volumes"]
         self._furnished: set[str] = set()
+        ids = {container["id"]: name for name, container in self._containers.items()}
+        self._watch = EngineWatch(self._engine, ids, nursery, self._heard)
+        self._ended_by_us: set[str] = set()
+        """Nodes without power, until they have it again."""
+        self._frozen: set[str] = set()
+        """Nodes that were frozen when their containers died."""
+        self._waiting: set[str] = set()
+        """Frozen nodes whose services start once they are thawed."""
+        self._returning: set[asyncio.Task[None]] = set()
         self.groups: ContainerGroups = ContainerGroups(self.groups.name, Path(lab["directory"], NOTED), self._groups_of)
 
     def own_departments(self) -> Sequence[Department]:
@@ -99,6 +64,7 @@ class DockerHost(LabHost):
         for plan in self.lab["nodes"]:
             self.add_node(plan)
         await self.storage.make(self.nodes.values())
+        self._watch.start()
         await self.boot_all()
         progress(f"{len(self.nodes)} containers are up")
         if self.supervisor.services:
@@ -110,17 +76,23 @@ class DockerHost(LabHost):
         node.busy = "booting"
         try:
             init = (await beside(self.nursery, node, lambda: self._start(node), "its container", _START_WITHIN_S))["pid"]
-            self._adopt(node, init)
-            self._placed(node)
-            await self._wire(node)
-            await self.storage.attach(node)
-            first = node.name not in self._furnished
-            hosts, hostname = self._hosts, self._containers[node.name]["hostname"]
-            await inside(self.nursery, node, lambda: _furnished(node, hosts, hostname, first), "its files", _FURNISH_WITHIN_S)
-            self._furnished.add(node.name)
-            self.wired(node)
+            self._ended_by_us.discard(node.name)
+            self._frozen.discard(node.name)
+            await self._taken_in(node, init)
         finally:
             node.busy = ""
+
+    async def _taken_in(self, node: Node, init: int) -> None:
+        """A container that has just started becomes the node, with its cables, volumes and files."""
+        self._adopt(node, init)
+        self._placed(node)
+        await self._wire(node)
+        await self.storage.attach(node)
+        first = node.name not in self._furnished
+        hosts, hostname = self._hosts, self._containers[node.name]["hostname"]
+        await inside(self.nursery, node, lambda: _furnished(node, hosts, hostname, first), "its files", _FURNISH_WITHIN_S)
+        self._furnished.add(node.name)
+        self.wired(node)
 
     def _start(self, node: Node) -> Json:
         """In a child: the SDK waits, and the loop must not."""
@@ -132,7 +104,7 @@ class DockerHost(LabHost):
     def _adopt(self, node: Node, init: int) -> None:
         handle = os.pidfd_open(init)
         container = self._containers[node.name]["id"]
-        if container not in Path(f"/proc/{init}/cgroup").read_text(encoding="utf-8"):
+        if not _lives_as(init, container):
             os.close(handle)
             raise Refused(f"{node.name}: process {init} of this machine is not the container's first: the engine is elsewhere")
         self.adopt(node, init)
@@ -183,6 +155,75 @@ class DockerHost(LabHost):
             os.close(switch)
             os.close(reader)
 
+    # ---- what the engine says
+
+    def _heard(self, said: Json) -> None:
+        if said["what"] in ("lost", "back"):
+            self.say(f"engine.{said['what']}", engine=self._engine, **({"why": said["why"]} if "why" in said else {}))
+            return
+        node = self.nodes[said["node"]]
+        by = "chaoskit" if node.name in self._ended_by_us or node.busy else "the engine or somebody else"
+        if said["what"] == "die":
+            if "meanwhile" not in said or by != "chaoskit":
+                self.say("container.died", node=node.name, exit_code=said["exit_code"], by=by)
+        elif said["what"] == "start":
+            if said["pid"] and said["pid"] != node.init and not node.busy:
+                task = asyncio.get_running_loop().create_task(self._returned(node, said["pid"]))
+                self._returning.add(task)
+                task.add_done_callback(self._returning.discard)
+        elif said["what"] == "oom":
+            self.say("container.oom", node=node.name)
+        else:
+            self.say("container.health", node=node.name, status=said["status"])
+
+    async def _returned(self, node: Node, init: int) -> None:
+        """The engine started it, and nobody here had asked for that: it is the node again, as faulted as it was."""
+        async with self.turns[node.name]:
+            if node.init or not _lives_as(init, self._containers[node.name]["id"]):
+                return
+            if node.name in self._ended_by_us:
+                os.kill(init, signal.SIGKILL)
+                self.say(
+                    "container.started", node=node.name, by="the engine or somebody else", then="its power is cut: ended again"
+                )
+                return
+            node.busy = "booting"
+            try:
+                await self.before_boot(node)
+                await self._taken_in(node, init)
+            except (Refused, OSError) as error:
+                self.say("problem", message=f"{node.name} was started by the engine, and cannot be taken in again: {error}")
+                return
+            finally:
+                node.busy = ""
+            was_frozen = node.name in self._frozen
+            if was_frozen:
+                await self.freeze(node)
+                self._waiting.add(node.name)
+            then = "frozen again" if was_frozen else "its services start; partitions and shapes of its links hold as before"
+            self.say("container.started", node=node.name, by="the engine or somebody else", then=then)
+        if not was_frozen:
+            self.supervisor.boot(node.name)
+
+    def init_ended(self, node: Node, init: int) -> None:
+        if node.init == init and node.frozen:
+            self._frozen.add(node.name)
+        self._waiting.discard(node.name)
+        super().init_ended(node, init)
+
+    async def thaw(self, node: Node) -> None:
+        self._frozen.discard(node.name)
+        await super().thaw(node)
+        if node.name in self._waiting and node.init:
+            self._waiting.discard(node.name)
+            self.supervisor.boot(node.name)
+
+    # ---- power
+
+    async def kill(self, node: Node) -> None:
+        self._ended_by_us.add(node.name)
+        await super().kill(node)
+
     async def lose_power(self, node: Node, *, unsynced: bool) -> None:
         await self.storage.lose_power(node, unsynced=unsynced)
 
@@ -193,6 +234,9 @@ class DockerHost(LabHost):
         await self.storage.regain_power(node)
 
     async def end(self) -> list[str]:
+        self._watch.end()
+        for task in self._returning:
+            task.cancel()
         for department in self.departments:
             department.lab_ending()
         trouble = []
@@ -264,32 +308,15 @@ def _furnished(node: Node, hosts: str, hostname: str, first: bool) -> Json:
     return {}
 
 
+def _lives_as(init: int, container: str) -> bool:
+    """Whether this process of this machine is in the container with this id."""
+    try:
+        return container in Path(f"/proc/{init}/cgroup").read_text(encoding="utf-8")
+    except OSError:
+        return False
+
+
 def _is_mounted(path: str) -> bool:
     """A file on the very same file system may be a mount all the same."""
     # another process numbering is mounted inside: this process is known there by no number
     return any(mounted.point == path for mounted in procfs.mounts(Path("/proc/1/mountinfo").read_text(encoding="utf-8")))
-
-
-def container_groups(init: int) -> dict[str, Group]:
-    """Controller -> the group that the engine made for the container."""
-    mountinfo = Path("/proc/self/mountinfo").read_text(encoding="utf-8")
-    places = v1_places(mountinfo, Path(f"/proc/{init}/cgroup").read_text(encoding="utf-8"))
-    found = {controller: Group(path, controller, 1) for controller, path in places.items()}
-    own = unified_group(init)
-    if own is not None:
-        offered = (own / "cgroup.controllers").read_text(encoding="ascii").split()
-        found |= {c: Group(own, c, 2) for c in CONTROLLERS if c not in found and c in offered}
-    return found
-
-
-def unified_group(init: int) -> Path | None:
-    """The v2 group that is the container's own; None where the engine made none (on a machine with v1 hierarchies)."""
-    position = procfs.unified_cgroup(Path(f"/proc/{init}/cgroup").read_text(encoding="utf-8"))
-    mine = procfs.unified_cgroup(Path("/proc/self/cgroup").read_text(encoding="utf-8"))
-    if position in (None, "/", mine):
-        return None
-    for mounted in procfs.mounts(Path("/proc/self/mountinfo").read_text(encoding="utf-8")):
-        if mounted.kind == "cgroup2":
-            group = Path(mounted.point, str(position).lstrip("/"))
-            return group if group.is_dir() and not str(position).rpartition("/")[2].startswith("chaoskit-") else None
-    return None

@@ -87,7 +87,8 @@ class LabHost:
             self._acts |= department.acts()
             self._questions |= department.questions()
         self.switch = os.open("/proc/self/ns/net", os.O_RDONLY)
-        self._locks: dict[str, asyncio.Lock] = {}
+        self.turns: dict[str, asyncio.Lock] = {}
+        """One thing at a time is done to a node's power."""
 
     # ---- what a backend says
 
@@ -141,7 +142,7 @@ class LabHost:
             group.mkdir()
         node = self.nodes[plan["name"]] = Node(plan, group, limiting=lambda: self.groups.joined(plan["name"]))
         self.groups.add(node.name, group)
-        self._locks[node.name] = asyncio.Lock()
+        self.turns[node.name] = asyncio.Lock()
         self.supervisor.add(node)
         return node
 
@@ -215,26 +216,32 @@ class LabHost:
 
     async def _freeze(self, act: Json) -> Json:
         node = self.node(act["node"])
-        async with self._locks[node.name]:
+        async with self.turns[node.name]:
             if node.state == "off":
                 raise Refused(f"{node.name} is off: there is nothing to freeze")
             if node.frozen:
                 return {"output": "it was frozen already"}
-            if node.cgroup is not None:
-                await freezer.freeze_cgroup(node.cgroup, frozen=True)
-            else:
-                await freezer.stop_all(node, lambda: census.members(node))
-            node.frozen = True
+            await self.freeze(node)
         return {}
+
+    async def freeze(self, node: Node) -> None:
+        """Stop every process of a node that is up."""
+        if node.cgroup is not None:
+            await freezer.freeze_cgroup(node.cgroup, frozen=True)
+        else:
+            await freezer.stop_all(node, lambda: census.members(node))
+        node.frozen = True
 
     async def _thaw(self, act: Json) -> Json:
         node = self.node(act["node"])
-        async with self._locks[node.name]:
-            if node.frozen:
-                await self._unfreeze(node)
+        async with self.turns[node.name]:
+            await self.thaw(node)
         return {}
 
-    async def _unfreeze(self, node: Node) -> None:
+    async def thaw(self, node: Node) -> None:
+        """Let them go on. Nothing where the node is not frozen."""
+        if not node.frozen:
+            return
         if node.cgroup is not None:
             await freezer.freeze_cgroup(node.cgroup, frozen=False)
         else:
@@ -243,7 +250,7 @@ class LabHost:
 
     async def _power_off(self, act: Json) -> Json:
         node = self.node(act["node"])
-        async with self._locks[node.name]:
+        async with self.turns[node.name]:
             if not node.init:
                 return {"output": "it was off already"}
             node.busy = "powering off"
@@ -280,17 +287,21 @@ class LabHost:
 
     async def _power_on(self, act: Json) -> Json:
         node = self.node(act["node"])
-        async with self._locks[node.name]:
+        async with self.turns[node.name]:
             if node.init:
                 return {"output": "it was on already"}
-            self._unplug(node)
             transport.send_batch(netlink.NETLINK_NETFILTER, unpacked(node.plan["unsilence"]), tolerate=(errno.ENOENT,))
-            for department in self.departments:
-                department.node_booting(node)
-            await self.regain_power(node)
+            await self.before_boot(node)
             await self.boot(node)
             self.supervisor.boot(node.name)
         return {}
+
+    async def before_boot(self, node: Node) -> None:
+        """What was there of a node that ended is put away; its volumes are there again."""
+        self._unplug(node)
+        for department in self.departments:
+            department.node_booting(node)
+        await self.regain_power(node)
 
     # ---- ending
 
