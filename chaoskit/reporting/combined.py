@@ -18,11 +18,11 @@ from chaoskit.model.figures import Figure
 from chaoskit.model.result import Result, TrialResult, Verdict
 from chaoskit.reporting.charts.dots import DotRow, Dots, dots
 from chaoskit.reporting.findings import Finding, findings
-from chaoskit.reporting.narrative import figure_text, words
+from chaoskit.reporting.narrative import words
 from chaoskit.reporting.pdf import pdf_of
 from chaoskit.reporting.reader import leader_of_run, recorded_result
 from chaoskit.reporting.render import checked_formats, rendered, static, template
-from chaoskit.reporting.text import code, count, markdown, table
+from chaoskit.reporting.text import code, count, markdown, seconds, table
 from chaoskit.reporting.writing import write_whole
 
 SCHEMA = "chaoskit.combined/1"
@@ -43,6 +43,13 @@ class Entry:
     lost: str
     objectives: str
     found: tuple[Finding, ...]
+
+    @property
+    def rto(self) -> str:
+        """Short: the reasons stand in the run's own report."""
+        if self.worst is not None and self.worst.valid and self.worst.censored:
+            return f"more than {seconds(self.worst.low)}"
+        return words(self.worst).main
 
     @property
     def about(self) -> str:
@@ -114,9 +121,7 @@ def _verdict(made: Sequence[Entry]) -> Verdict:
 
 def _chart(made: Sequence[Entry]) -> Dots | None:
     rows = [
-        DotRow(e.result.experiment.title, e.worst, words(e.worst).main, about=e.about, href=f"#{e.anchor}")
-        for e in made
-        if e.worst is not None
+        DotRow(e.result.experiment.title, e.worst, e.rto, about=e.about, href=f"#{e.anchor}") for e in made if e.worst is not None
     ]
     predicted = {e.result.predicted_rto_s for e in made}
     same = next(iter(predicted)) if len(predicted) == 1 else None
@@ -154,7 +159,7 @@ def _markdown(made: Sequence[Entry], title: str) -> str:
         [
             f"[{markdown(e.result.experiment.title)}]({e.href})" if e.href else markdown(e.result.experiment.title),
             f"**{e.result.verdict}**" if e.result.verdict != "passed" else "passed",
-            markdown(figure_text(e.worst)),
+            markdown(e.rto),
             markdown(e.lost),
             markdown(e.objectives),
             markdown("; ".join(f.title for f in e.found)),
@@ -214,6 +219,7 @@ def render_combined(runs: Sequence[Path], out: Path, kind: str, title: str) -> V
     make: dict[str, Callable[[], str | bytes]] = {
         "html": lambda: _html(made, title),
         "md": lambda: _markdown(made, title),
+        "summary": lambda: _markdown(made, title),
         "json": lambda: _json(made, title),
         "junit": lambda: _junit(runs),
         "pdf": lambda: pdf_of(_html(made, title), static("report.css")),

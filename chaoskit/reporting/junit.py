@@ -7,7 +7,8 @@ from xml.etree import ElementTree as ET
 
 from chaoskit.model.figures import Figure
 from chaoskit.model.result import ObjectiveOutcome
-from chaoskit.reporting.narrative import downtime_sentence, loss_sentence
+from chaoskit.reporting.findings import findings
+from chaoskit.reporting.narrative import downtime_sentence, leader_role, loss_sentence
 from chaoskit.reporting.text import clean, elapsed_s
 from chaoskit.reporting.view import View
 
@@ -63,6 +64,7 @@ def _properties(view: View) -> list[tuple[str, str]]:
         ("downtime", downtime_sentence(view)),
         ("loss", loss_sentence(view)),
     ]
+    found += [(f"finding.{f.key}", "; ".join(f.evidence)) for f in findings(result, leader_role(view))]
     for trial in result.trials:
         for name, client in trial.clients.items():
             found += figure_properties(f"trial.{trial.index}.{name}.rto", client.rto)

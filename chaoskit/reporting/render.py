@@ -23,9 +23,18 @@ from chaoskit.reporting.view import Section, View
 from chaoskit.reporting.writing import write_whole
 
 SECTION_GROUP = "chaoskit.sections"
-FILE_NAMES = {"html": "report.html", "md": "report.md", "junit": "junit.xml", "pdf": "report.pdf", "json": "report.json"}
+FILE_NAMES = {
+    "html": "report.html",
+    "md": "report.md",
+    "summary": "summary.md",
+    "junit": "junit.xml",
+    "pdf": "report.pdf",
+    "json": "report.json",
+}
 EVERY_RUN = ("html", "md", "junit")
 """What each run writes."""
+SUMMARY_SECTIONS = ("verdict", "trials", "waterfall", "findings", "game-day")
+"""What a pull request or a job's summary has room for."""
 
 
 def _printable(value: Any) -> Any:
@@ -110,6 +119,7 @@ def _contents(run_dir: Path, formats: Sequence[str]) -> dict[str, bytes]:
     make: dict[str, Callable[[], str | bytes]] = {
         "html": lambda: _html(view, parts),
         "md": lambda: _markdown(view, parts),
+        "summary": lambda: _markdown(view, [s for s in parts if s.name in SUMMARY_SECTIONS]),
         "junit": lambda: junit_xml(view),
         "pdf": lambda: pdf_of(_html(view, parts), static("report.css")),
         "json": lambda: report_json(view),

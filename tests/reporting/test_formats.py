@@ -120,7 +120,19 @@ def test_weasyprint_is_imported_by_a_pdf_only() -> None:
     assert subprocess.run([sys.executable, "-c", seen], capture_output=True, text=True, check=True).stdout.strip() == "False"
 
 
+def test_the_summary_is_short_and_answers_first(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", Shape(lost=3, game_day=DAY))
+    (path,) = render(run, ("summary",))
+    assert path.name == "summary.md"
+    text = path.read_text()
+    headings = [line for line in text.splitlines() if line.startswith("## ")]
+    expected = ["Verdict", "Where the time went", "What stands out, and what to try next", "Game day"]
+    assert headings == [f"## {title}" for title in expected]
+    assert text.index("**Failed.** Users were down for 19.30") < 200
+    assert len(text) < 6000, "a comment on a pull request holds 65 536 characters, and a reader less"
+
+
 def test_an_unknown_format_names_those_that_there_are(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
-    with pytest.raises(InputError, match="html, md, junit, pdf, json"):
+    with pytest.raises(InputError, match="html, md, summary, junit, pdf, json"):
         render(run, ("docx",))

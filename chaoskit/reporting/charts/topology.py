@@ -16,6 +16,7 @@ MARGIN = 10
 A_ROW_MAX = 6
 NAME_CHARACTERS, TEXT_CHARACTERS = 18, 25
 NODES_MAX = 60
+JUST_BEFORE_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +75,9 @@ def _cut(text: str, characters: int) -> str:
 
 
 def _injected_s(trial: TrialResult) -> float | None:
+    """Just before the first injection began: what is seen while it goes on may be its doing."""
     known = [f.injected_s if f.injected_s is not None else f.effective_s for f in trial.faults]
-    return min((k for k in known if k is not None), default=None)
+    return min((k - JUST_BEFORE_S for k in known if k is not None), default=None)
 
 
 def _held(trial: TrialResult, at_s: float | None) -> dict[str, list[str]]:
