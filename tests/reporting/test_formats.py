@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import shutil
@@ -104,10 +105,14 @@ def test_pictures_get_the_style_they_use_and_paper_has_no_script(tmp_path: Path)
 def test_where_no_pdf_can_be_made_the_error_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
 ) -> None:
-    def missing(name: str) -> Any:
-        raise error
+    real = importlib.import_module
 
-    monkeypatch.setattr(pdf.importlib, "import_module", missing)
+    def missing(name: str, package: str | None = None) -> Any:
+        if name == "weasyprint":
+            raise error
+        return real(name, package)
+
+    monkeypatch.setattr("importlib.import_module", missing)
     run = write_run(tmp_path / "run")
     with pytest.raises(CapabilityMissing, match=re.escape(said)):
         render(run, ("html", "pdf"))
