@@ -97,6 +97,7 @@ class DockerBackend:
         files = LabFiles(lab_id, FAMILY)
         url = files.read().get("engine")
         trouble = state.kill_processes(lab_id, FAMILY)
+        state.thaw_volumes(files)  # a container on a file system that hangs cannot be killed
         trouble += leaving.removed(lab_id, url)
         if trouble:
             return trouble  # the files tell a later sweep which engine it was

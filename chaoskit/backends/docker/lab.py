@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from chaoskit.backends.docker.leaving import removed, still_there
 from chaoskit.backends.linux_host.held_lab import HeldLab
-from chaoskit.backends.linux_host.state import processes_of, wait_until_gone
+from chaoskit.backends.linux_host.state import processes_of, thaw_volumes, wait_until_gone
 
 
 class DockerLab(HeldLab):
@@ -14,10 +14,16 @@ class DockerLab(HeldLab):
 
     def _left(self) -> Sequence[str]:
         url = self._files.read().get("engine")
+
+        def containers() -> list[str]:
+            return still_there(self.lab_id, url)
+
         if not processes_of(self.lab_id, self._files.family):
-            removed(self.lab_id, url)  # its holder was killed: nobody else gives the containers back, and they hold the volumes
-        left = wait_until_gone(self._files)
-        if not still_there(self.lab_id, url):
+            # its holder was killed: nobody else gives the containers back, and they hold the volumes, which may hang
+            thaw_volumes(self._files)
+            removed(self.lab_id, url)
+        left = wait_until_gone(self._files, containers)
+        if not left:
             return left
-        trouble = removed(self.lab_id, url)
-        return [*trouble, *wait_until_gone(self._files), *still_there(self.lab_id, url)]
+        removed(self.lab_id, url)
+        return wait_until_gone(self._files, containers)

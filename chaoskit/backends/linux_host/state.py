@@ -12,7 +12,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -190,8 +190,11 @@ def kill_processes(lab_id: str, family: str = NAMESPACES) -> list[str]:
     return trouble
 
 
-def wait_until_gone(files: LabFiles) -> list[str]:
-    """Wait for the end of a lab that was told to end, killing what outstays it, then remove its traces; what is left."""
+def wait_until_gone(files: LabFiles, others: Callable[[], Sequence[str]] = list) -> list[str]:
+    """Wait for the end of a lab that was told to end, killing what outstays it, then remove its traces; what is left.
+
+    `others`: what there is of it beside what any backend leaves. Its files stay until nothing is: they tell where to look.
+    """
     deadline = time.monotonic() + _GONE_WITHIN_S
     killing_from = time.monotonic() + _GONE_WITHIN_S / 2
     trouble: list[str] = []
@@ -215,7 +218,7 @@ def wait_until_gone(files: LabFiles) -> list[str]:
         time.sleep(0.005)
     for group in _cgroups(files):
         _remove_when_empty(group, deadline)
-    left = [*trouble, *remnants(files)]
+    left = [*trouble, *remnants(files), *others()]
     if not left:
         shutil.rmtree(files.directory, ignore_errors=True)
         if files.directory.exists() and os.geteuid() != 0:
