@@ -15,7 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from chaoskit.agents.hiccups import HiccupWatch
+from chaoskit.agents.hiccups import LEAST_BEATS_NS, HiccupWatch
 from chaoskit.agents.spool import Spool
 from chaoskit.agents.timers import TimerDescriptor
 from chaoskit.clients.sending import LATE_AT_MOST, LATE_UNTIL_DEADLINES
@@ -56,6 +56,7 @@ class WireSender:
         self._rows = WireRows(config, spool, hiccups, tally)
         self._connections = Connections(exchange, self._epoll, self._ended)
         self._may_be_late = exchange.late
+        self._beats = config.interval_ns <= config.probes * LEAST_BEATS_NS
         self._t0 = 0
         self._sequence = 0
         self._next_due = _NEVER_NS
@@ -146,7 +147,9 @@ class WireSender:
         return self._t0 + turn * self._config.interval_ns + probe * self._config.interval_ns // self._config.probes
 
     def _send_due(self, now: int) -> None:
-        if now - self._next_due > self._config.interval_ns // 2:
+        if self._beats:
+            self._hiccups.beat(self._next_due, now)
+        elif now - self._next_due > self._config.interval_ns // 2:
             self._hiccups.note(self._next_due, now - self._next_due)
         while self._next_due <= now:
             self._send(WireAttempt(self._sequence, self._next_due, self._flying), now)
