@@ -21,6 +21,7 @@ from chaoskit.model.recorded import ClientSamples, FaultRecord, TrialRecord
 from chaoskit.model.result import TrialMeasures
 from chaoskit.ports.measure import Measure
 
+_LATE_SHARE = 0.1
 _BEFORE_NEXT_NS = 50_000_000
 _BASELINE_ENDS_NS = 100_000_000
 """Before the outage: what was on its way when it began is no part of the clean baseline."""
@@ -47,6 +48,18 @@ class Score:
     """The bounds hold truth_s itself."""
     invalid: tuple[str, ...]
     """Gates that were not met: the figure would not be believed."""
+    gaps_s: float | None = None
+    """Half of what lies between L and F and between K and R: d where the attempts at the edges left on time. None where no
+    attempt met the outage."""
+    return_transit_s: float | None = None
+    """How long R was on its way."""
+
+    @property
+    def on_time(self) -> bool:
+        """No attempt at an edge left or arrived so late that the point is less exact than d."""
+        if self.gaps_s is None or self.return_transit_s is None:
+            return True
+        return self.gaps_s <= self.spacing_s * (1 + _LATE_SHARE) and self.return_transit_s <= self.spacing_s / 2
 
     @property
     def error_s(self) -> float | None:
@@ -62,7 +75,10 @@ class Score:
 
     def data(self) -> dict[str, Any]:
         """For machines."""
-        names = ("kind", "index", "truth_s", "uncertainty_s", "point_s", "low_s", "high_s", "text", "covered", "strictly")
+        names = (
+            "kind", "index", "truth_s", "uncertainty_s", "point_s", "low_s", "high_s", "text", "covered", "strictly", "gaps_s",
+            "return_transit_s",
+        )  # fmt: skip
         return {**{name: getattr(self, name) for name in names}, "invalid": list(self.invalid)}
 
 
@@ -87,6 +103,7 @@ def _score(session: TrialRecord, truth: Truth, before: Truth | None, after: Trut
     began, ended = truth.phases[0][:2], truth.phases[-1][2:]
     middle = (sum(ended) - sum(began)) / 2
     low, high = ended[0] - began[1], ended[1] - began[0]
+    gaps_s, return_transit_s = _edges(client)
     return Score(
         kind=truth.kind,
         index=truth.index,
@@ -100,7 +117,17 @@ def _score(session: TrialRecord, truth: Truth, before: Truth | None, after: Trut
         covered=_all_hold(client, low / _NS, high / _NS),
         strictly=_all_hold(client, middle / _NS, middle / _NS),
         invalid=_invalid(figure, measured, (high - low) / 2, samples.spacing_ns),
+        gaps_s=gaps_s,
+        return_transit_s=return_transit_s,
     )
+
+
+def _edges(client: ClientFigures) -> tuple[float | None, float | None]:
+    """See Score.gaps_s and Score.return_transit_s."""
+    outage = next((o for o in client.outages if o.point_s is not None and o.point_s == client.rto.point), None)
+    if outage is None or outage.high_s is None or outage.sent_high_s is None:
+        return None, None
+    return (outage.sent_high_s - outage.sent_low_s) / 2, outage.high_s - outage.sent_high_s
 
 
 def _holds(figure: Figure, low_s: float, high_s: float) -> bool:
@@ -179,6 +206,10 @@ class KindSummary:
     unseen: int
     """Met by no attempt: measured as shorter than the longest gap."""
     worst_error_s: float | None
+    late: int
+    """Trials in which an attempt at an edge left or arrived late: there the point is less exact than d."""
+    worst_error_on_time_s: float | None
+    """Of the others."""
     width_s: float | None
     """The median width of the bounds."""
     widest_s: float | None
@@ -206,6 +237,8 @@ def summary(kind: str, found: Iterable[Score]) -> KindSummary:
         strictly=sum(s.strictly for s in valid),
         unseen=sum(s.point_s is None for s in valid),
         worst_error_s=max(errors, default=None),
+        late=sum(not s.on_time for s in valid),
+        worst_error_on_time_s=max((s.error_s for s in valid if s.error_s is not None and s.on_time), default=None),
         width_s=median(widths) if widths else None,
         widest_s=max(widths, default=None),
         spacing_s=mine[0].spacing_s if mine else 0.0,

@@ -113,10 +113,14 @@ def _ms(seconds: float | None) -> str:
 
 
 def _say(wanted: Wanted, short: bool, told: Sequence[KindSummary], found: Sequence[Score]) -> None:
-    columns = ("kind", "trials", "covered", "no attempt met it", "worst error", "width", "widest", "truth known to", "invalid")
+    columns = (
+        "kind", "trials", "covered", "no attempt met it", "worst error", "edges late", "worst, none late", "width", "widest",
+        "truth known to", "invalid",
+    )  # fmt: skip
     rows = [
         (
-            s.kind, str(s.trials), str(s.covered), str(s.unseen), _ms(s.worst_error_s), _ms(s.width_s), _ms(s.widest_s),
+            s.kind, str(s.trials), str(s.covered), str(s.unseen), _ms(s.worst_error_s), str(s.late),
+            _ms(s.worst_error_on_time_s), _ms(s.width_s), _ms(s.widest_s),
             _ms(s.truth_uncertainty_s), str(s.invalid),
         )
         for s in told

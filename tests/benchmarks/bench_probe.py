@@ -15,6 +15,7 @@ import os
 import re
 import resource
 import shutil
+import socket
 import subprocess
 import tempfile
 import threading
@@ -82,6 +83,31 @@ def probed(rate: int, seconds: float, given: argparse.Namespace, place: Path) ->
     return f"{rate:6}/s in {processes:2} processes: {what}; {lateness}; {cpu}"
 
 
+def least() -> str:
+    """What one exchange costs at 1 000/s with nothing around it: CPU of a thread that sleeps, sends, receives, and no more."""
+    count, every_s = 2000, 0.001
+    address = ("127.0.0.1", PORT)
+    kept = socket.create_connection(address)
+
+    def exchange(made: socket.socket, ending: bytes) -> None:
+        made.send(b"GET / HTTP/1.1\r\nHost: x\r\n" + ending + b"\r\n")
+        made.recv(65536)
+
+    def fresh() -> None:
+        with socket.create_connection(address) as made:
+            exchange(made, b"Connection: close\r\n")
+
+    told = []
+    for name, act in (("sleeping alone", lambda: None), ("kept", lambda: exchange(kept, b"")), ("fresh", fresh)):
+        began, before = time.monotonic(), time.thread_time()
+        for number in range(count):
+            time.sleep(max(began + number * every_s - time.monotonic(), 0))
+            act()
+        told.append(f"{name} {(time.thread_time() - before) / count / every_s * 100:.1f} %")
+    kept.close()
+    return f"least at 1000/s, of one core: {', '.join(told)}"
+
+
 def other(argv: list[str]) -> str:
     """What another load generator did, and its CPU."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -112,6 +138,7 @@ def main() -> None:
             given.server = int(Path(f"/proc/{nginx.pid}/task/{nginx.pid}/children").read_text().split()[0])
             beside = ", one busy thread beside" if given.busy else ""
             print(f"{given.type} {given.client_class}{beside}; load {os.getloadavg()[0]:.1f}")
+            print(least(), flush=True)
             for rate in (int(r) for r in given.rates.split(",")):
                 print(probed(rate, given.seconds, given, place), flush=True)
             url = f"http://127.0.0.1:{PORT}/"

@@ -136,6 +136,21 @@ def test_an_attempt_that_was_long_on_its_way_at_the_edge_widens_the_bounds_and_s
     assert score.high_s == pytest.approx(first.high_s), "its answer is what proves the return, not its send"
 
 
+def test_a_late_attempt_at_an_edge_makes_the_point_less_exact_and_is_told_apart():
+    samples = seen(spans=OUTAGES[:1])
+    edge = int(samples.ok.argmin())
+    send, end = samples.t_send.copy(), samples.t_end.copy()
+    send[edge] += 9_000_000
+    end[edge] += 9_000_000
+    told = summary("refuse", scores(recorded(replace(samples, t_send=send, t_end=end), spans=OUTAGES[:1]), MEASURES))
+    assert (told.trials, told.covered, told.late) == (1, 1, 1)
+    assert told.worst_error_s is not None
+    assert told.worst_error_on_time_s is None
+    on_time = summary("refuse", scores(recorded(seen()), MEASURES))
+    assert on_time.late == 0
+    assert on_time.worst_error_on_time_s == on_time.worst_error_s <= 0.0101
+
+
 def test_breaking_that_took_longer_than_half_of_d_leaves_no_truth_to_compare_with():
     made = recorded(seen(spans=OUTAGES[:1]), spans=OUTAGES[:1])
     began, ended = (ns(s) for s in OUTAGES[0])

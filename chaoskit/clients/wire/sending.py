@@ -27,6 +27,8 @@ from chaoskit.ports.client import ClientConfig
 
 _GIL_HANDED_OVER_S = 0.0002
 """Threads that write rows and watch for stalls give the loop its turn within this time; Python's own 5 ms would make it late."""
+_LEAST_NAP_NS = 250_000
+"""At more than 4 000/s several attempts leave at one wake, so much late at most: a wake costs more than an attempt."""
 _NEVER_NS = 2**62
 _EVENTS_AT_ONCE = 256
 
@@ -119,7 +121,7 @@ class WireSender:
             now = clock()
             if now >= self._next_due:
                 self._send_due(now)
-            wake_ns = min(self._next_due, self._end_deadlines(now), self._connections.end_limits(now))
+            wake_ns = min(max(self._next_due, now + _LEAST_NAP_NS), self._end_deadlines(now), self._connections.end_limits(now))
             if self._stopping and self._drained():
                 return
             if wake_ns != self._armed_ns:
