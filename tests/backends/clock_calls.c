@@ -31,7 +31,7 @@ static void on_signal(int number, siginfo_t *info, void *context)
     ucontext_t *interrupted = context;
     const char *vdso = (const char *)getauxval(AT_SYSINFO_EHDR);
     unsigned long at = interrupted->uc_mcontext.gregs[REG_RIP] - (unsigned long)vdso;
-    if (taciturn && at < 4096 && memmem(vdso, 4096, "chaosclk", 8)) /* in the functions of a false clock */
+    if (taciturn && at < 8192 && memmem(vdso, 8192, "chaosclk", 8)) /* in the functions of a false clock */
         sigaddset(&interrupted->uc_sigmask, SIGALRM);
     long began = monotonic();
     while (monotonic() - began < 300000)
@@ -66,12 +66,12 @@ static void *ask(void *apart)
 int main(void)
 {
     struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_ONSTACK | SA_SIGINFO};
-    struct itimerval every_ms = {{0, 1000}, {0, 1000}};
+    struct itimerval every_10_ms = {{0, 10000}, {0, 10000}};
     pthread_t thread;
     sigset_t timer = {0};
     struct timespec t;
     sigaction(SIGALRM, &action, NULL);
-    setitimer(ITIMER_REAL, &every_ms, NULL);
+    setitimer(ITIMER_REAL, &every_10_ms, NULL);
     for (long i = 0; i < 3; i++)
         pthread_create(&thread, NULL, ask, (void *)i);
     sigaddset(&timer, SIGALRM);

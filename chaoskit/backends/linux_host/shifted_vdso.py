@@ -22,7 +22,8 @@ from chaoskit.linux import procfs, vdso
 
 _STILL_WITHIN_S = 2.0
 _ATTEMPTS = 200
-_PAUSE_S = 0.001
+_PAUSE_S, _LONGEST_PAUSE_S = 0.001, 0.02
+"""Between two attempts, longer each time: on a busy machine a thread has to get its turn to move on."""
 _PASSES = 50
 _WINDOW_S = 0.25
 _TRIES = 40
@@ -138,7 +139,7 @@ def _rewrite(target: Target, made: Callable[[bytes], bytes | None]) -> float | N
     and stopped again then.
     """
     places = vdso.unsafe(true_image())
-    for _ in range(_ATTEMPTS):
+    for attempt in range(1, _ATTEMPTS + 1):
         if not target.lives():
             return None
         began = time.monotonic()
@@ -163,7 +164,7 @@ def _rewrite(target: Target, made: Callable[[bytes], bytes | None]) -> float | N
                     return time.monotonic() - began
         except ProcessLookupError:
             return None
-        time.sleep(_PAUSE_S)
+        time.sleep(min(attempt * _PAUSE_S, _LONGEST_PAUSE_S))
     raise Refused(f"in {_ATTEMPTS} attempts there was always a thread inside the clock functions")
 
 
