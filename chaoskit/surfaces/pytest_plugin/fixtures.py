@@ -140,7 +140,7 @@ def held_lab(
     options = options_of(config, backend=backend)
     place = config.rootpath / path if (config.rootpath / path).exists() and not (folder / path).exists() else folder / path
     if config.getoption("chaos_dry_run"):
-        plan = load_lab(place, variant, dict(settings or {})).rendered.plan
+        plan = load_lab(place, variant, dict(settings or {}), None, options.backend).rendered.plan
         pytest.skip(f"dry run: the lab {plan.name} of {len(plan.nodes)} nodes can be built, nothing was started")
     try:
         context = lab(

@@ -186,7 +186,9 @@ def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str]
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """One line an experiment; and the summary in Markdown, where one was asked for."""
+    """One line an experiment, and the summary in Markdown; workers of xdist leave both to who started them."""
+    if hasattr(config, "workerinput"):
+        return
     reports = [report for found in terminalreporter.stats.values() for report in found]
     told = [r for r in reports if any(name == "chaos.verdict" for name, _ in getattr(r, "user_properties", ()))]
     kept = [r for r in reports if any(name == "chaos.kept_lab" for name, _ in getattr(r, "user_properties", ()))]

@@ -100,8 +100,8 @@ def lab(
     InputError with every problem of the file; CapabilityMissing where this machine cannot build it; LabUnavailable; Interrupted.
     """
     installed = Installed()
-    chosen: Backend = installed.backend(backend)
-    loaded = load_lab(Path(path), variant, dict(settings or {}), installed.registry)
+    loaded = load_lab(Path(path), variant, dict(settings or {}), installed.registry, backend)
+    chosen: Backend = installed.backend(backend or loaded.file.spec.backend)
     planning.check_lab(loaded, chosen.survey(loaded.file.spec))
     clock = clock_of(chosen)
     run_id = new_run_id(f"lab {loaded.file.spec.name}", clock.wall_ns())
