@@ -64,6 +64,8 @@ sample: install
 	rm -rf reports/sample
 	$(BIN)/chaoskit run experiments/patroni/async-lagging-power-off.yaml --out reports/sample
 	rm -rf reports/sample/spool
+	@command -v chromium chromedriver >/dev/null || { echo "no chromium and chromedriver here: the README keeps its picture"; exit 0; }; \
+	  PYTHONPATH=. $(BIN)/python tests/reporting/browser.py reports/sample/report.html docs/images/report.png
 
 bench: install
 	for bench in tests/benchmarks/bench_*.py; do $(BIN)/python $$bench || exit 1; done

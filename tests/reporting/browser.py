@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,6 +35,12 @@ class Browser:
         command("Emulation.setEmulatedMedia", {"features": theme})
         self.requests(), self.complaints()  # what an earlier page left
         self.driver.get(page.absolute().as_uri())
+
+    def picture(self, width: int, height: int) -> bytes:
+        """The top of the page as PNG."""
+        clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
+        given = {"captureBeyondViewport": True, "clip": clip}
+        return base64.b64decode(self.driver.execute_cdp_cmd("Page.captureScreenshot", given)["data"])
 
     def run(self, script: str, *given: Any) -> Any:
         return self.driver.execute_script(script, *given)
@@ -70,3 +78,14 @@ def browser() -> Iterator[Browser]:
         yield Browser(driver)
     finally:
         driver.quit()
+
+
+def main(page: str, out: str) -> None:
+    """The picture in the README."""
+    with browser() as opened:
+        opened.open(Path(page), width=1280)
+        Path(out).write_bytes(opened.picture(1280, 1720))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
