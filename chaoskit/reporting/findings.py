@@ -77,7 +77,7 @@ RULES: tuple[Rule, ...] = (
         "Acknowledged writes lost",
         rules.lost,
         "losses",
-        "That is what the settings allow: say whether the business does, and hold the loss against an objective of its own (rpo).",
+        "That is what the settings allow: say whether the business does, and hold it against an objective of its own (rpo).",
     ),
     Rule(
         "Two owners at once",
