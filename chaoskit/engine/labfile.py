@@ -45,6 +45,7 @@ from chaoskit.engine.compose.composing import KEY as COMPOSE
 from chaoskit.engine.compose.composing import composed
 from chaoskit.engine.document import Document, Keys
 from chaoskit.engine.explaining import validated
+from chaoskit.engine.finding import with_what_is_found
 from chaoskit.engine.routing import route_problems
 from chaoskit.engine.spelling import nearest
 from chaoskit.engine.yaml_source import read_document
@@ -116,6 +117,7 @@ def understood(
     source = SourceFile(path=document.file, sha256=document.sha256)
     if COMPOSE in document.data:
         document = composed(document, folder)
+    document = with_what_is_found(document)
     problems: list[Problem] = []
     if variant is not None:
         problems += _lay_variant(document, variant)

@@ -72,6 +72,10 @@ def node_interfaces(spec: LabSpec) -> dict[str, tuple[InterfacePlan, ...]]:
     fixed = {(group, network): ipaddress.IPv4Address(a) for group, n in spec.nodes.items() for network, a in n.addresses.items()}
     taken = {network: {address for (_, where), address in fixed.items() if where == network} for network in subnets}
     for node in names:
+        if (running := spec.running_of(node)) is not None:
+            known = [f.model_dump() for f in running.interfaces]
+            interfaces[node] = [InterfacePlan(device=f"eth{i}", **fields) for i, fields in enumerate(known)]
+            continue
         for i, network in enumerate(spec.networks_of(node)):
             subnet = subnets[network]
             address = fixed.get((node, network)) or _free_address(spec, node, network, subnet, taken[network])
@@ -412,12 +416,14 @@ def render_lab(lab: LabFile, backend: str) -> RenderedLab:
                 image=group.image,
                 build=str((lab.folder / group.build).resolve()) if group.build else None,
                 container=_placed(group.container, lab.folder),
+                running=spec.running_of(node),
                 aliases=group.aliases,
                 forwards=group.forwards,
                 routes=routes_of(spec, node, network_subnets(spec), interfaces),
             )
         )
-        if services:
+        running = spec.running_of(node)
+        if services or (running is not None and running.id):
             for role, check in spec.roles.items():
                 roles[role][node] = renderer.check(check, ("roles", role), names)
     place = renderer.virtual_address

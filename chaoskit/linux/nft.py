@@ -48,8 +48,7 @@ def cut(tag: str, pairs: Iterable[PortPair]) -> bytes:
 def block(tag: str, pairs: Iterable[PortPair], tcp: Sequence[Span], udp: Sequence[Span]) -> bytes:
     """One transaction: drop, and count, every packet to these ports from the first switch port of a pair to the second."""
     name = table_name(tag)
-    rests = [[*_to_ports(protocol, span), *_counted_drop()] for protocol, span in _spans(tcp, udp)]
-    return _replaced(name, _HOOK_FORWARD, nf.rules_for_pairs(name, pairs, rests))
+    return _replaced(name, _HOOK_FORWARD, nf.rules_for_pairs(name, pairs, dropping_ports(tcp, udp)))
 
 
 def reject(tag: str, pairs: Iterable[tuple[str, str]], tcp: Sequence[Span], udp: Sequence[Span]) -> bytes:
@@ -146,6 +145,16 @@ def _to_ports(protocol: int, span: Span) -> list[nf.Expression]:
 
 def _for_hardware(address: str) -> list[nf.Expression]:
     return [nf.loaded(nf.LINK_HEADER, 0, 6), nf.compared(nf.EQUAL, bytes.fromhex(address.replace(":", "")))]
+
+
+def dropping() -> list[nf.Expression]:
+    """What a rule does that drops and counts."""
+    return _counted_drop()
+
+
+def dropping_ports(tcp: Sequence[Span], udp: Sequence[Span]) -> list[list[nf.Expression]]:
+    """What rules match and do that drop and count packets to these ports, one for each span."""
+    return [[*_to_ports(protocol, span), *_counted_drop()] for protocol, span in _spans(tcp, udp)]
 
 
 def _counted_drop() -> list[nf.Expression]:

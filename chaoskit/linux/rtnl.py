@@ -124,6 +124,21 @@ def set_port(port: int, *, up: bool) -> bytes:
     return _link(RTM_SETLINK, _SET, port, [], up=up, down=not up)
 
 
+def set_named(port: str, *, up: bool) -> bytes:
+    """The same for a port that is known by its name only."""
+    return _link(RTM_SETLINK, _SET, 0, [("IFLA_IFNAME", port)], up=up, down=not up)
+
+
+def rename(device: int, name: str) -> bytes:
+    """Give a device another name. The kernel answers EBUSY where it cannot do so while the device is up."""
+    return _link(RTM_SETLINK, _SET, device, [("IFLA_IFNAME", name)])
+
+
+def removed(device: str) -> bytes:
+    """Delete a device, and its peer. The kernel answers ENODEV where there is none."""
+    return _link(RTM_DELLINK, _SET, 0, [("IFLA_IFNAME", device)])
+
+
 def loopback() -> bytes:
     """Bring `lo` up."""
     return _link(RTM_NEWLINK, _SET, LOOPBACK_INDEX, [], up=True)

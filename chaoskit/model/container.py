@@ -79,3 +79,25 @@ class ContainerSpec(Record):
     """Size of /dev/shm."""
     read_only: bool = False
     """Its root file system cannot be written."""
+
+
+class RunningInterface(Record):
+    """A container's place on a network of its engine."""
+
+    network: str
+    address: str
+    prefix: int
+    mac: str
+
+
+class RunningSpec(Record):
+    """A container that runs already, and is not chaoskit's: it is broken and healed, and neither made nor removed."""
+
+    engine: str
+    """Where its engine answers."""
+    id: str = ""
+    """Empty: not a container, but whoever shares the network of the engine itself; clients run there."""
+    name: str = ""
+    interfaces: tuple[RunningInterface, ...] = ()
+    removed_when_ended: bool = False
+    """It was started with --rm: it cannot be started again."""

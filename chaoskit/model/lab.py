@@ -8,7 +8,7 @@ from pydantic import Field
 
 from chaoskit.model.blast_radius import BlastRadius
 from chaoskit.model.condition import LogLine
-from chaoskit.model.container import ContainerSpec
+from chaoskit.model.container import ContainerSpec, RunningSpec
 from chaoskit.model.names import Names
 from chaoskit.model.record import OpenRecord, Record
 from chaoskit.model.units import Duration, Size
@@ -73,6 +73,8 @@ class NodeGroup(Record):
     and without `services`, the node runs what its image starts by itself, as a service of the group's name."""
     container: ContainerSpec | None = None
     """On the Docker backend: how its container is made."""
+    running: tuple[RunningSpec, ...] = ()
+    """Containers that run already, one for each node; found by `containers:`, and not written by hand."""
     addresses: dict[Identifier, str] = {}
     """Network -> the node's address there; chosen where left out. Only of a group that is one node."""
     aliases: tuple[str, ...] = ()
@@ -294,6 +296,11 @@ class LabSpec(Record):
         """The networks a node is on, in the order of its interfaces eth0, eth1 ..."""
         return self.nodes[self.group_of(node)].networks or tuple(self.networks)
 
+    def running_of(self, node: str) -> RunningSpec | None:
+        """The container that the node is, where it is one that runs already."""
+        group = self.nodes[self.group_of(node)]
+        return group.running[self.group_members(self.group_of(node)).index(node)] if group.running else None
+
     def drain_of(self, group: str) -> DrainSpec | None:
         """How the nodes of a group are drained; None where the lab does not say."""
         own = self.nodes[group]
@@ -330,6 +337,7 @@ class NodePlan(Record):
     build: str | None = None
     """The folder from which that image is built."""
     container: ContainerSpec | None = None
+    running: RunningSpec | None = None
     aliases: tuple[str, ...] = ()
     forwards: bool = False
     """Its kernel forwards between its interfaces."""
@@ -353,6 +361,8 @@ class InterfacePlan(Record):
     """IPv4 without prefix length."""
     prefix: int
     mac: str
+    port: str = ""
+    """The other end of its cable, where that is not on a switch of chaoskit's own."""
 
 
 class FilePlan(Record):

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from chaoskit.engine.explaining import written_name
 from chaoskit.engine.registry import Registry
-from chaoskit.model.experiment import Experiment
+from chaoskit.model.experiment import INLINE_LABS, Experiment
 from chaoskit.model.lab import LabSpec
 from chaoskit.model.names import as_tuple
 from chaoskit.model.result import Result
@@ -39,8 +39,8 @@ def experiment_schema(registry: Registry) -> dict[str, Any]:
     """Of experiment.yaml, with the faults, clients and objectives that are installed."""
     made = _schema(Experiment, "chaoskit experiment")
     definitions = made["$defs"]
-    inline = {"type": "object", "required": ["compose"], "description": "the lab itself, of a Compose file"}
-    ways = [{"type": "string"}, {"$ref": "#/$defs/LabChoice"}, inline]
+    inline = [{"type": "object", "required": [key], "description": "the lab itself, instead of its path"} for key in INLINE_LABS]
+    ways = [{"type": "string"}, {"$ref": "#/$defs/LabChoice"}, *inline]
     made["properties"]["lab"] = {"anyOf": ways, "description": "folder or file"}
     _documented(made, Experiment)
     _with_faults(definitions, registry)
@@ -60,7 +60,11 @@ def lab_schema(registry: Registry) -> dict[str, Any]:
         "anyOf": [{"type": "string"}, {"type": "object", "required": ["file"]}],
         "description": "A Compose file that says what the lab is made of; see docs/docker.md.",
     }
-    made["anyOf"] = [{"required": made.pop("required")}, {"required": ["compose"]}]
+    made["properties"]["containers"] = {
+        "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}, {"type": "object", "minProperties": 1}],
+        "description": "Containers that run already, by name, label or Compose project; see docs/docker.md.",
+    }
+    made["anyOf"] = [{"required": made.pop("required")}, {"required": ["compose"]}, {"required": ["containers"]}]
     endpoint = made["$defs"]["EndpointSpec"]
     endpoint["properties"]["kind"]["enum"] = list(registry.names("clients"))
     endpoint["allOf"] = []

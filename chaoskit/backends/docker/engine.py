@@ -174,7 +174,7 @@ def why_not_here(engine: Engine) -> str:
         info = engine.client.info()
     if info.get("KernelVersion") != os.uname().release or info.get("OSType") != "linux":
         return f"the engine runs on another kernel ({info.get('OperatingSystem')}, {info.get('KernelVersion')})"
-    if not _peer(engine.url):
+    if not peer(engine.url):
         return f"the engine behind {engine.url} is in another process namespace than chaoskit: run both on the same machine"
     options = " ".join(info.get("SecurityOptions") or ())
     for option in ("rootless", "userns"):
@@ -183,7 +183,7 @@ def why_not_here(engine: Engine) -> str:
     return ""
 
 
-def _peer(url: str) -> int:
+def peer(url: str) -> int:
     """The process that listens there; 0 where it is out of sight."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:

@@ -39,6 +39,8 @@ class HeldLab:
     def __init__(self, files: LabFiles, plan: LabPlan, lab_id: str) -> None:
         self.lab_id, self.plan = lab_id, plan
         self._files = files
+        self._wiring = plan
+        """The plan with the cables as they are; `plan` is what was planned."""
         self._next_event = 0
         self._down = threading.Lock()
 
@@ -54,7 +56,7 @@ class HeldLab:
 
     def _act(self, step: Step) -> dict[str, Any]:
         try:
-            return acts.act(self.plan, step)
+            return acts.act(self._wiring, step)
         except Refused as refusal:
             raise StepFailed(str(refusal), refusal.evidence) from refusal
 
@@ -65,7 +67,7 @@ class HeldLab:
 
     def read(self, query: Query) -> Reading:
         try:
-            asked = acts.question(self.plan, query)
+            asked = acts.question(self._wiring, query)
         except Refused as refusal:
             raise StepFailed(str(refusal), refusal.evidence) from refusal
         within_s = query.timeout_s if isinstance(query, ExecQuery) else 10.0
@@ -76,7 +78,7 @@ class HeldLab:
         if isinstance(query, LinkQuery) and "felt" in answer:
             return Reading(value=query.judged(answer["felt"]), number=answer["felt"], at_ns=answer["at_ns"])
         if "owners" in answer:
-            return rewiring.owners_reading(self.plan, answer)
+            return rewiring.owners_reading(self._wiring, answer)
         if isinstance(query, ExecQuery):
             return Reading(number=answer["code"], value=answer["output"][:_OUTPUT_KEPT], at_ns=answer["at_ns"])
         if isinstance(query, VolumeSpeedQuery | DiskErrorsQuery) and "value" not in answer:

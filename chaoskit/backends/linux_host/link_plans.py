@@ -25,7 +25,8 @@ def shape(plan: LabPlan, step: steps.ShapeLinks) -> dict[str, Any]:
     """What the holder does for a shape: by the kernel's netem where it can and the kernel has it, else by a relay."""
     pairs = shaping.ports_between(plan, step.tag, step.links, step.network)
     ways = [_relayed(plan, step, pairs)]
-    if not (step.shape.largest_bytes or step.shape.duplicate_percent):
+    own = not any(interface.port for node in plan.nodes for interface in node.interfaces)
+    if own and not (step.shape.largest_bytes or step.shape.duplicate_percent):
         # newer kernels refuse a netem that doubles frames beside others in one tree; none knows a largest size
         ways.insert(0, _by_netem(plan, step, pairs))
     return {"act": "shape", "tag": step.tag, "pairs": pairs, "netem": netem_trial(rtnl.LOOPBACK_INDEX), "ways": ways}

@@ -76,7 +76,7 @@ def ports_of(plan: LabPlan, name: str) -> dict[str, str]:
     """Network -> the switch port of this node. Refused where there is no such node."""
     for number, node in enumerate(plan.nodes):
         if node.name == name:
-            return {interface.network: rtnl.port_name(number, at) for at, interface in enumerate(node.interfaces)}
+            return {i.network: i.port or rtnl.port_name(number, at) for at, i in enumerate(node.interfaces)}
     raise Refused(f"this lab has no node {name!r}; it has {', '.join(n.name for n in plan.nodes)}")
 
 
