@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from chaoskit.backends.docker import contexts
 from chaoskit.model.errors import LabUnavailable
 
 LAB, RUN, NODE, STATE = "chaoskit.lab", "chaoskit.run", "chaoskit.node", "chaoskit.state"
@@ -130,46 +131,28 @@ def warmed() -> None:
 
 
 def opened(url: str | None = None, *, waits_s: float | None = _TIMEOUT_S) -> Engine:
-    """An engine that answers: at `url`, else that of DOCKER_HOST, else of the current context. LabUnavailable with the reason.
+    """An engine that answers: at `url`, else as Docker's own tools find it (see `contexts`). LabUnavailable with the reason.
 
     `waits_s`: how long one answer may take; None: for ever.
     """
     try:
         import docker
-        from docker.context import ContextAPI
     except ImportError:
         raise LabUnavailable("the Docker SDK for Python is missing: pip install 'chaoskit[docker]'") from None
-    with told("no Docker engine answers"):
-        if url is not None or "DOCKER_HOST" in os.environ:
-            client: Any = docker.DockerClient(base_url=url, timeout=waits_s) if url else docker.from_env(timeout=waits_s)
-        else:
-            chosen = os.environ.get("DOCKER_CONTEXT")
-            context = ContextAPI.get_context(chosen) if chosen else ContextAPI.get_current_context()
-            if context is None:
-                raise LabUnavailable(f"there is no Docker context {chosen!r}: docker context ls")
-            client = docker.DockerClient(base_url=context.Host, tls=context.TLSConfig, timeout=waits_s)
+    with told("no Docker engine is named that could be asked"):
+        which = contexts.meant(url)
+    over_ssh = which.url.startswith("ssh://")
+    with told(f"no Docker engine answers at {which.named}"):
+        client: Any = docker.DockerClient(base_url=which.url, tls=which.tls, timeout=waits_s, use_ssh_client=over_ssh)
         client.ping()
-    return Engine(url or _url(client), client)
-
-
-def _url(client: Any) -> str:
-    path = str(client.api.base_url)
-    given = os.environ.get("DOCKER_HOST")
-    if path.startswith("http+docker://") and given:
-        return given
-    if path.startswith("http+docker://"):
-        from docker.context import ContextAPI
-
-        chosen = os.environ.get("DOCKER_CONTEXT")
-        context = ContextAPI.get_context(chosen) if chosen else ContextAPI.get_current_context()
-        return str(context.Host)
-    return path
+    return Engine(which.url, client)
 
 
 def why_not_here(engine: Engine) -> str:
     """ "" where the engine's containers are processes of this machine's kernel that we may act on; else why not."""
-    if not engine.url.startswith(("unix://", "/")):
-        return f"the engine at {engine.url} is not on this machine, and faults act on its containers' namespaces"
+    if not engine.url.startswith(contexts.LOCAL):
+        where = f"the engine at {engine.url} is not on this machine"
+        return f"{where}, and faults act on its containers' namespaces: run chaoskit there, with the engine's own socket"
     with told("the engine does not describe itself"):
         info = engine.client.info()
     if info.get("KernelVersion") != os.uname().release or info.get("OSType") != "linux":
