@@ -1,4 +1,4 @@
-"""Which engine is meant, as Docker's own tools decide it: DOCKER_HOST, else DOCKER_CONTEXT, else the context in their configuration.
+"""Which engine is meant, as Docker's own tools decide it: DOCKER_HOST, else DOCKER_CONTEXT, else the context they are set to.
 
 Without any of them it is the socket of this machine. With each goes its TLS: DOCKER_TLS_VERIFY and DOCKER_CERT_PATH, or the
 context's own files.
