@@ -85,9 +85,13 @@ class RunningInterface(Record):
     """A container's place on a network of its engine."""
 
     network: str
+    """The network of the lab."""
     address: str
+    """IPv4 without prefix length."""
     prefix: int
+    """Length of the network's prefix."""
     mac: str
+    """Its hardware address."""
 
 
 class RunningSpec(Record):
@@ -98,6 +102,8 @@ class RunningSpec(Record):
     id: str = ""
     """Empty: not a container, but whoever shares the network of the engine itself; clients run there."""
     name: str = ""
+    """As its engine calls it."""
     interfaces: tuple[RunningInterface, ...] = ()
+    """Its places on bridges of its engine's."""
     removed_when_ended: bool = False
     """It was started with --rm: it cannot be started again."""
