@@ -94,6 +94,13 @@ def test_containers_of_a_lab_of_our_own_are_refused(monkeypatch: pytest.MonkeyPa
         lab(tmp_path, "containers: x\n")
 
 
+@pytest.mark.parametrize("shared", ["PidMode", "NetworkMode"])
+def test_a_container_that_shares_the_machine_is_refused(shared: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(engine, "opened", lambda url=None: fake(container("x", "198.19.240.9", HostConfig={shared: "host"})))
+    with pytest.raises(InputError, match="which would be hit with it"):
+        lab(tmp_path, "containers: x\n")
+
+
 def test_an_engine_that_does_not_answer_is_no_bad_input(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
     with pytest.raises(LabUnavailable, match="no Docker engine answers"):

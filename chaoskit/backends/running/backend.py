@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -13,7 +12,6 @@ from chaoskit.backends.docker.engine import told
 from chaoskit.backends.linux_host import client, state
 from chaoskit.backends.linux_host.building import claimed, leftover, start_holder, swept
 from chaoskit.backends.linux_host.drawing import drawn_lab
-from chaoskit.backends.linux_host.identity import start_ticks
 from chaoskit.backends.linux_host.state import LabFiles
 from chaoskit.backends.linux_host.wire import Refused, packed
 from chaoskit.backends.running import discovery, looking, restoring
@@ -89,9 +87,9 @@ class RunningBackend:
             state.kill_processes(lab_id, FAMILY)
             with suppress(FileNotFoundError):
                 (files.directory / "socket").unlink()
-            owned = {**record, "owner": [os.getpid(), start_ticks(os.getpid())], "detached": False}
-            owned["engine_pid"] = engine.peer(record["engine"])
-            _kept(files, owned, wiring, lambda _: None)
+            # whose lab it is does not change: a sweep may end it once it is healed
+            again = {name: value for name, value in record.items() if name != "keeper"}
+            _kept(files, {**again, "engine_pid": engine.peer(record["engine"])}, wiring, lambda _: None)
         return RunningLab(files, plan, lab_id, wiring)
 
     def leftovers(self) -> Sequence[Leftover]:
@@ -180,7 +178,11 @@ def _kept(files: LabFiles, record: dict[str, Any], wiring: LabPlan, progress: Ca
         node["silence"] = packed(nft_host.silence(tag, [i.port for i in interfaces if i.port != nft_host.HOST]))
         node["unsilence"] = packed(nft_host.join(tag))
     containers = {
-        node.name: RunningJson(id=node.running.id, ports={i.mac: i.port for i in node.interfaces if i.port != nft_host.HOST})
+        node.name: RunningJson(
+            id=node.running.id,
+            ports={i.device: i.port for i in node.interfaces if i.port != nft_host.HOST},
+            macs={i.device: i.mac for i in node.interfaces},
+        )
         for node in wiring.nodes
         if node.running is not None
     }

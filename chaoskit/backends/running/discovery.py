@@ -108,6 +108,9 @@ def _lab(
         message = "this container is of a lab of chaoskit's own: name that lab instead"
         raise InputError([Problem(message=message, value=one["Name"].lstrip("/")) for one in ours])
     for one in inspected:
+        if of_machine := [key for key in ("PidMode", "NetworkMode") if one["HostConfig"].get(key) == "host"]:
+            message = f"this container shares its engine's machine ({of_machine[0]}: host), which would be hit with it"
+            raise InputError([Problem(message=message, value=one["Name"].lstrip("/"))])
         labels = one["Config"]["Labels"] or {}
         wanted = labels.get(_SERVICE) if not asked.get("names") else None
         groups.setdefault(_identifier(wanted or one["Name"].lstrip("/")), []).append(one)

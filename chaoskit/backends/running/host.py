@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import importlib
 import os
 import time
 from collections.abc import Callable
@@ -49,6 +50,7 @@ class RunningHost(LabHost):
         return container_groups(init) if init and self._containers[node]["id"] else {}
 
     async def build(self, progress: Callable[[str], None]) -> None:
+        importlib.import_module("docker")  # children that ask the engine are forked: they need not read it again
         for plan in self.lab["nodes"]:
             node = self.add_node(plan)
             if not self._containers[node.name]["id"]:
@@ -149,9 +151,12 @@ class RunningHost(LabHost):
         seen = (await beside(self.nursery, node, look, "its cables", _ENGINE_WITHIN_S))["cables"]
         down = self.owed.all().get(DOWN, [])
         for cable in seen:
-            wanted = ports.get(cable["mac"])
-            if wanted is None:
-                raise Refused(f"{node.name}: {cable['device']} has another hardware address than before: {cable['mac']}")
+            wanted = ports.get(cable["device"])
+            if wanted is None or not cable["port_index"]:
+                continue
+            if cable["mac"] != self._containers[node.name]["macs"][cable["device"]]:
+                message = f"{node.name}: its engine gave it another address: what is asked of the old one tells nothing any more"
+                self.say("problem", message=f"{message}; pin it (ipv4_address, --ip)")
             if cable["port"] != wanted:
                 _renamed(cable["port_index"], wanted)
             if wanted in down:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import re
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
 
 from chaoskit.backends.linux_host import acts, shaping
 from chaoskit.backends.linux_host.held_lab import HeldLab
@@ -30,6 +32,15 @@ def tag_of(lab_id: str, tag: str) -> str:
     return f"{mark_of(lab_id)}{plain}_{sha256(tag.encode()).hexdigest()[:6]}"
 
 
+Tagged = TypeVar("Tagged", bound=BaseModel)
+
+
+def _own(lab_id: str, tagged: Tagged) -> Tagged:
+    """A step or query, with its tag, where it has one, as one of this lab's."""
+    tag = getattr(tagged, "tag", None)
+    return tagged.model_copy(update={"tag": tag_of(lab_id, tag)}) if isinstance(tag, str) else tagged
+
+
 class RunningLab(HeldLab):
     """A lab whose nodes are containers of others."""
 
@@ -45,9 +56,7 @@ class RunningLab(HeldLab):
 
     def read(self, query: Query) -> Reading:
         if not isinstance(query, DroppedQuery):
-            if hasattr(query, "tag"):
-                query = query.model_copy(update={"tag": tag_of(self.lab_id, query.tag)})
-            return super().read(query)
+            return super().read(_own(self.lab_id, query))
         total, at_ns = 0, 0
         for tag in nft_host.tags_of(tag_of(self.lab_id, query.tag)):
             answer = self._ask({"op": "ask", "query": {"kind": "netfilter", "request": packed(nft.rules_of(tag))}})
@@ -57,8 +66,7 @@ class RunningLab(HeldLab):
 
 def compiled(lab_id: str, wiring: LabPlan, step: Step) -> dict[str, Any]:
     """What the keeper does for a step. Refused where it cannot be done on bridges of others."""
-    if hasattr(step, "tag"):
-        step = step.model_copy(update={"tag": tag_of(lab_id, step.tag)})
+    step = _own(lab_id, step)
     match step:
         case steps.CutLinks():
             return shaping.netfilter(nft_host.cut(step.tag, shaping.cut_pairs(wiring, step)))

@@ -13,7 +13,9 @@ class RunningJson(TypedDict):
     id: str
     """Empty: the node is the engine's own network, where clients run."""
     ports: dict[str, str]
-    """Hardware address of each interface -> the name of its other end."""
+    """Device in the container -> the name of its other end."""
+    macs: dict[str, str]
+    """Device in the container -> its hardware address."""
 
 
 class RunningLabJson(LabJson):
