@@ -1,9 +1,10 @@
-"""A Compose file as a lab, on a real engine: what the image and the file say of a process holds for it, also after a power cycle."""
+"""A Compose file as a lab, on a real engine: what image and file say of a process holds for it, also after a power cycle."""
 
 from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,7 +25,7 @@ COMPOSE = f"""
 services:
   db:
     image: {images.BASE}
-    command: [sh, -c, 'sleep 0.5; id > /run/app/id; pwd >> /run/app/id; ulimit -n >> /run/app/id; echo $$MODE >> /run/app/id; exec sleep 1000']
+    command: [sh, -c, 'sleep 0.5; (id; pwd; ulimit -n; echo $$MODE) > /run/app/id; exec sleep 1000']
     user: "1234:4321"
     working_dir: /usr
     environment: [MODE=compose]
@@ -97,6 +98,9 @@ def test_after_a_power_cycle_it_is_there_again(lab: DockerLab) -> None:
     lab.perform(PowerOn(node="db"))
     assert said(lab, "db", "cat", "/sys/class/net/eth0/address") == mac
     assert said(lab, "db", "hostname", "-I").split() in ([], ["198.18.77.50"])
+    deadline = time.monotonic() + 10.0
+    while lab.read(ServiceQuery(node="db", service="db")).value != "running" and time.monotonic() < deadline:
+        time.sleep(0.05)
     assert lab.read(ServiceQuery(node="db", service="db")).value == "running"
     assert said(lab, "db", "sh", "-c", "ls /run/app") in ("", "id\n"), "memory is empty after a boot"
 
