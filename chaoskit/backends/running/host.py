@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import importlib
 import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from chaoskit.backends.docker import engine
-from chaoskit.backends.docker.host import ContainerGroups, container_groups
+from chaoskit.backends.docker.container_groups import ContainerGroups, container_groups
 from chaoskit.backends.linux_host import census, transport
 from chaoskit.backends.linux_host.controllers import NOTED, Group
 from chaoskit.backends.linux_host.errands import beside
@@ -50,7 +49,7 @@ class RunningHost(LabHost):
         return container_groups(init) if init and self._containers[node]["id"] else {}
 
     async def build(self, progress: Callable[[str], None]) -> None:
-        importlib.import_module("docker")  # children that ask the engine are forked: they need not read it again
+        engine.warmed()  # children that ask the engine are forked: they need not read the SDK again
         for plan in self.lab["nodes"]:
             node = self.add_node(plan)
             if not self._containers[node.name]["id"]:
@@ -188,22 +187,16 @@ class RunningHost(LabHost):
             await asyncio.sleep(0.0005)
         self.owed.paid(PAUSED, [node.name])
 
-    async def _freeze(self, act: Json) -> Json:
-        node = self.node(act["node"])
-        async with self._locks[node.name]:
-            if node.state == "off":
-                raise Refused(f"{node.name} is off: there is nothing to freeze")
-            if node.frozen:
-                return {"output": "it was frozen already"}
-            self.owed.add(PAUSED, [node.name])
-            await self._by_engine(node, "pause")
-            node.frozen = True
-        return {}
+    async def freeze(self, node: Node) -> None:
+        self.owed.add(PAUSED, [node.name])
+        await self._by_engine(node, "pause")
+        node.frozen = True
 
-    async def _unfreeze(self, node: Node) -> None:
-        await self._by_engine(node, "unpause")
-        node.frozen = False
-        self.owed.paid(PAUSED, [node.name])
+    async def thaw(self, node: Node) -> None:
+        if node.frozen:
+            await self._by_engine(node, "unpause")
+            node.frozen = False
+            self.owed.paid(PAUSED, [node.name])
 
     async def _set_ports(self, act: Json) -> Json:
         if not act["up"]:
