@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import errno
 import os
 import time
@@ -49,6 +50,7 @@ class RunningHost(LabHost):
         return container_groups(init) if init and self._containers[node]["id"] else {}
 
     async def build(self, progress: Callable[[str], None]) -> None:
+        codecs.lookup("ascii")  # a child inside a container finds no codec there that was not read before
         engine.warmed()  # children that ask the engine are forked: they need not read the SDK again
         for plan in self.lab["nodes"]:
             node = self.add_node(plan)
