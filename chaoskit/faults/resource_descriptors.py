@@ -35,6 +35,7 @@ class ResourceDescriptors(Fault):
     }
 
     process: ProcessMatch
+    """Which processes of the target. One or more of its keys; several narrow each other down."""
     spare: int = Field(default=0, ge=0, le=100_000)
     """So many more can still be opened."""
 

@@ -27,6 +27,7 @@ class ClockFault(Fault):
     """A fault that gives processes a wrong wall clock. A subclass says how it is wrong."""
 
     process: ProcessMatch
+    """Whose clock. One or more of its keys; several narrow each other down."""
 
     @abstractmethod
     def falsehood(self) -> Falsehood:

@@ -15,6 +15,7 @@ class ProcessFault(Fault):
     """A fault of chosen processes of each target. A subclass says what becomes of them, and how that shows."""
 
     process: ProcessMatch
+    """Which processes of the target. One or more of its keys; several narrow each other down."""
 
     def needs(self) -> tuple[Need, ...]:
         return (Need(capability=PROCESS_SIGNAL, why="to signal processes inside the node"),)

@@ -247,7 +247,7 @@ def _say_fault(data: Mapping[str, Any], installed: Installed) -> None:
         say(" ".join(paragraph.split()))
     say()
     say(f"Stands for: {data['outage']}")
-    if data["one_shot"]:
+    if data["one_shot"] and data["example_steps"]["heal"]:
         say("Nothing stays in force after it; healing makes good what it broke.")
     say()
     say("parameters (under `with:`)", "head")

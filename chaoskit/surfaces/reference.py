@@ -115,9 +115,11 @@ def _fault_section(name: str, kind: type[Fault]) -> str:
         f"```yaml\n{_yaml([data['example']])}\n```\n",
         "Steps:\n",
         _list(steps["inject"]),
-        "Restored by:\n" if steps["heal"] else "It leaves nothing in force, so there is nothing to restore.\n",
+        "Restored by:\n" if steps["heal"] else "The example leaves nothing in force, so there is nothing to restore.\n",
         _list(steps["heal"]) if steps["heal"] else "",
-        "Nothing stays in force after the injection; healing makes good what it broke.\n" if data["one_shot"] else "",
+        "Nothing stays in force after the injection; healing makes good what it broke.\n"
+        if data["one_shot"] and steps["heal"]
+        else "",
         "Needs:\n",
         _list(f"`{n['capability']}`{'' if n['required'] else ' (not required)'}, {n['why']}" for n in data["needs"]),
         f"Where it runs: {where_it_runs(data['needs'])}\n",

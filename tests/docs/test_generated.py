@@ -88,6 +88,13 @@ def test_every_key_is_explained() -> None:
         assert [key for key, meaning in rows if not meaning.strip()] == [], name
 
 
+@pytest.mark.parametrize("page", ["docs/faults.md", "docs/clients.md"])
+def test_every_parameter_is_explained(page: str) -> None:
+    rows = re.findall(r"^\| `([\w.]+)` \| .* \| (.*) \|$", pages()[page], re.MULTILINE)
+    assert len(rows) > 50
+    assert [key for key, meaning in rows if not meaning.strip()] == []
+
+
 @pytest.mark.parametrize("file", sorted(ROOT.glob("experiments/*/*.yaml")), ids=lambda p: p.stem)
 def test_shipped_experiments_keep_the_shipped_schema(file: Path) -> None:
     schema = json.loads((ROOT / "docs/schema/experiment.json").read_text(encoding="utf-8"))
