@@ -38,22 +38,20 @@ def baselines(reports: Path) -> dict[str, Baseline]:
     return dict(sorted(found.items()))
 
 
-def baseline(reports: Path, name: str) -> Baseline:
-    """InputError with those there are, and the nearest."""
+def baseline(reports: Path, name: str, said: str = "baseline") -> Baseline:
+    """InputError with those there are, and the nearest. `said`: the option or argument that named it."""
     found = baselines(reports)
     if name not in found:
         message = (
             f"there is no baseline {name!r}" if found else "there is no baseline yet: `chaoskit baseline set NAME RUN` sets one"
         )
-        raise InputError(
-            [Problem(message=message, path="baseline", value=name, allowed=tuple(found), nearest=nearest(name, found))]
-        )
+        raise InputError([Problem(message=message, path=said, value=name, allowed=tuple(found), nearest=nearest(name, found))])
     return found[name]
 
 
-def runs_of(reports: Path, name: str) -> list[Path]:
+def runs_of(reports: Path, name: str, said: str = "baseline") -> list[Path]:
     """The run directories of a baseline. InputError where one is gone."""
-    paths = [reports / run for run in baseline(reports, name).runs]
+    paths = [reports / run for run in baseline(reports, name, said).runs]
     gone = [path for path in paths if not (path / "plan.json").is_file()]
     if gone:
         problems = [Problem(message=f"a run of the baseline {name!r} is gone; set it again", value=str(path)) for path in gone]

@@ -37,7 +37,7 @@ class Against:
 
 def against(reports: Path, name: str, tolerance: str | None, plan: Plan) -> Against:
     """InputError where there is no such baseline, where it asked something else, or has no figure or the tolerance is none."""
-    kept = baseline(reports, name)
+    kept = baseline(reports, name, "--against")
     runs = [recorded(path) for path in runs_of(reports, name)]
     found = Against(name, runs, tolerance or kept.tolerance)
     different = forbidding(runs[0], json.loads(plan.model_dump_json(by_alias=True)))

@@ -66,7 +66,8 @@ def calibrate(
     def progress(text: str) -> None:
         click.echo(text, err=True)
 
-    progress(f"{trials} outages of each of {len(wanted.kinds)} kinds, about {Duration(round(expected_s(wanted)))}")
+    of_each = f"of each of {len(wanted.kinds)} kinds" if len(wanted.kinds) > 1 else "of one kind"
+    progress(f"{trials} {'outage' if trials == 1 else 'outages'} {of_each}, about {Duration(round(expected_s(wanted)))}")
     with ExitStack() as leaving:
         directory = keep or Path(leaving.enter_context(tempfile.TemporaryDirectory(prefix="chaoskit-calibrate-"))) / "session"
         recorded = record_session(wanted, directory, progress)

@@ -53,7 +53,7 @@ def compare_runs(
     labels = [f"{place} ({i})" if places.count(place) > 1 else place for i, place in enumerate(places, start=1)]
     groups = [(label, _runs(place, reports)) for label, place in zip(labels, places, strict=True)]
     if name is not None:
-        groups.insert(0, (f"baseline {name}", [recorded(run) for run in runs_of(reports, name)]))
+        groups.insert(0, (f"baseline {name}", [recorded(run) for run in runs_of(reports, name, "--baseline")]))
         tolerance = tolerance or baseline(reports, name).tolerance
     made = compare(groups, figure, tolerance, anyway=anyway)
     if as_json:

@@ -62,6 +62,11 @@ def up(
     if not re.fullmatch(LAB_NAME, lab_id):
         raise InputError([Problem(message=f"a lab's name is {LAB_NAME_WORDS}", path="--name", value=lab_id)])
     logs = (reports / run_id).absolute() / "logs"
+    try:
+        logs.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        message = f"the folder for the lab's logs cannot be made: {error.strerror}"
+        raise InputError([Problem(message=message, path="--reports", value=str(logs.parent))]) from error
     _, roles = raised_lab(loaded, chosen, lab_id, run_id, logs, _quietly if as_json else _say_err, detached=True)
     if as_json:
         addresses = loaded.rendered.plan.addresses()

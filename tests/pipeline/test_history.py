@@ -116,6 +116,7 @@ def test_what_never_recovers_is_a_regression(command: CommandLine, baseline: str
     ("words", "said"),
     [
         (("--against", "nigthly"), "did you mean 'nightly'"),
+        (("--against", "nigthly"), "--against: there is no baseline"),
         (("--against", "nightly", "--tolerance", "soon"), "a tolerance is"),
         (("--tolerance", "2s"), "without --against"),
         (("--against", "nightly", "--set", "method.0.for=1s"), "asked something else"),

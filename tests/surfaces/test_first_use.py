@@ -79,6 +79,14 @@ def test_a_lab_that_is_not_up_is_told_with_what_to_do(
     assert "none is up (`chaoskit lab up LAB` builds one)" in ended.stderr
 
 
+def test_a_folder_for_logs_that_cannot_be_made_is_told_before_a_lab_is_built(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    (tmp_path / "reports").write_text("a file")
+    ended = toy("lab", "up", str(path.parent / "lab"), "--reports", str(tmp_path / "reports" / "inner"))
+    assert ended.exit_code == 2, ended.output
+    assert "--reports: the folder for the lab's logs cannot be made: Not a directory" in ended.stderr
+
+
 @pytest.mark.parametrize("command", ["report", "measure"])
 def test_a_run_of_another_version_is_told_as_that(command: str, tmp_path: Path) -> None:
     run = write_run(tmp_path, "old")
