@@ -22,7 +22,7 @@ from chaoskit.model.errors import LabUnavailable
 from chaoskit.model.facts import CarrierQuery, ExecQuery, NodeStateQuery, ReachQuery
 from chaoskit.model.steps import CutLinks, Freeze, JoinLinks, Link, PowerOff, PowerOn, SetLink, Thaw
 
-pytestmark = [pytest.mark.docker, pytest.mark.root]
+pytestmark = [pytest.mark.docker, pytest.mark.root, pytest.mark.xdist_group("machine")]
 
 SUBNET = "198.19.240.0/24"
 

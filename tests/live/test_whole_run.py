@@ -31,6 +31,7 @@ def machine() -> dict[str, set[str]]:
     return {"links": links, "network namespaces": named, "tables": rules}
 
 
+@pytest.mark.xdist_group("machine")
 def test_a_run_passes_and_leaves_the_machine_as_it_was(place: Place) -> None:
     before = machine()
     ended = place.chaoskit("run", place.write())
