@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from chaoskit.backends.namespace.lab import NamespaceLab
-from chaoskit.model.capability import NETWORK_CUT, USERS_MANY, VOLUME_LOSE_UNSYNCED, Survey
 from chaoskit.linux import rtnl
+from chaoskit.model.capability import NETWORK_CUT, USERS_MANY, VOLUME_LOSE_UNSYNCED, Survey
 from chaoskit.model.errors import LabUnavailable, StepFailed
 from chaoskit.model.facts import (
     DroppedQuery,
