@@ -13,9 +13,10 @@ from chaoskit.engine.checking_order import OrderChecker, radius_problems
 from chaoskit.engine.checking_trials import over_trials_problems
 from chaoskit.engine.document import Document, Keys
 from chaoskit.engine.explaining import problems_of, written_names
+from chaoskit.engine.placing import network_subnets
 from chaoskit.engine.plugged import OWN
 from chaoskit.engine.registry import Registry
-from chaoskit.engine.rendering import client_nodes, network_subnets
+from chaoskit.engine.rendering import client_nodes
 from chaoskit.engine.spelling import nearest, unknown
 from chaoskit.model.errors import Problem
 from chaoskit.model.experiment import NEWEST_OPERATION, Action, ClientSpec, Experiment, Selector, WatcherSpec
