@@ -22,6 +22,7 @@ from chaoskit.surfaces.pytest_plugin.runs import (
     overrides_of,
     refuse_failed,
     refuse_unknown,
+    skip,
     told,
 )
 from chaoskit.surfaces.python.by_hand import RunByHand
@@ -141,7 +142,7 @@ def held_lab(
     place = config.rootpath / path if (config.rootpath / path).exists() and not (folder / path).exists() else folder / path
     if config.getoption("chaos_dry_run"):
         plan = load_lab(place, variant, dict(settings or {}), None, options.backend).rendered.plan
-        pytest.skip(f"dry run: the lab {plan.name} of {len(plan.nodes)} nodes can be built, nothing was started")
+        skip(f"dry run: the lab {plan.name} of {len(plan.nodes)} nodes can be built, nothing was started")
     try:
         context = lab(
             place, variant=variant, settings=settings, backend=options.backend, reports=options.reports, keep=options.keep_lab,
@@ -154,7 +155,7 @@ def held_lab(
     except CapabilityMissing as error:
         if config.getoption("chaos_strict"):
             raise
-        pytest.skip(f"cannot run here: {' '.join(str(error).split())}")
+        skip(f"cannot run here: {' '.join(str(error).split())}")
 
 
 @contextmanager

@@ -51,4 +51,4 @@ class ExperimentItem(pytest.Item):
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
         """The file, and the experiment's name."""
-        return self.path, None, f"experiment {self.name}"
+        return self.path, 0, f"experiment {self.name}"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -81,13 +81,18 @@ def guarded(item: pytest.Item, request: Request, say: Callable[[str], None]) -> 
     except CapabilityMissing as error:
         if config.getoption("chaos_strict"):
             raise
-        pytest.skip(f"cannot run here: {' '.join(str(error).split())}")
+        skip(f"cannot run here: {' '.join(str(error).split())}")
+
+
+def skip(reason: str) -> NoReturn:
+    """Skip the test, and tell where the test stands instead of this place."""
+    raise pytest.skip.Exception(reason, _use_item_location=True)
 
 
 def _skip_planned(item: pytest.Item, plan: Plan) -> None:
     steps = [f"{a.name}: {s.words()}" for a in plan.trials[0].actions for s in a.inject_preview]
     item.add_report_section("setup", "chaos plan", "\n".join(steps))
-    pytest.skip(f"dry run: planned {plan.experiment.title!r} with {len(steps)} steps, started nothing")
+    skip(f"dry run: planned {plan.experiment.title!r} with {len(steps)} steps, started nothing")
 
 
 @contextmanager

@@ -86,7 +86,7 @@ def test_what_cannot_run_here_is_skipped_with_the_reason_unless_it_must_run(proj
     project.experiment()
     ended = project.run("-rs")
     ended.assert_outcomes(skipped=1)
-    ended.stdout.fnmatch_lines(["SKIPPED*cannot run here*node.power*this simulated machine has it not*"])
+    ended.stdout.fnmatch_lines(["SKIPPED*power.chaos.yaml*: cannot run here*node.power*this simulated machine has it not*"])
     ended = project.run("--chaos-strict")
     ended.assert_outcomes(errors=1)
     ended.stdout.fnmatch_lines(["*node.power*this simulated machine has it not*"])
