@@ -3,7 +3,8 @@
     .venv/bin/python tests/benchmarks/collect_measured.py reports/*
 
 Runs of one experiment on one backend and kind of machine become one entry, in the order in which they were started; a run without
-a result is left out, and said to be. Entries of the file for experiments that are not among the runs given are kept.
+a result is left out, and said to be. Entries of the file for experiments that are not among the runs given are kept. `--add`
+before the runs keeps their trials as well, and puts the new ones behind them.
 """
 
 from __future__ import annotations
@@ -82,6 +83,7 @@ def key_of(measured: MeasuredExperiment) -> tuple[str, str, str, str]:
 
 
 def main(places: list[str], root: Path = ROOT) -> None:
+    adding, places = places[:1] == ["--add"], places[places[:1] == ["--add"] :]
     if not places:
         raise SystemExit(__doc__)
     results = []
@@ -97,11 +99,12 @@ def main(places: list[str], root: Path = ROOT) -> None:
         grouped[result.lab.name][key] += [measured_trial(t) for t in result.trials]
     for lab, entries in grouped.items():
         folder = root / "labs" / lab
-        made = {k: entry(k, tuple(trials)) for k, trials in entries.items()}
+        before = {key_of(m): m.trials for m in measured_experiments(folder)} if adding else {}
+        made = {k: entry(k, (*before.get(k, ()), *trials)) for k, trials in entries.items()}
         kept = [m for m in measured_experiments(folder) if key_of(m) not in made]
         whole = sorted([*kept, *made.values()], key=key_of)
         (folder / FILE).write_bytes(MEASURED.dump_json(tuple(whole), indent=1) + b"\n")
-        print(f"labs/{lab}/{FILE}: {len(whole)} entries, {sum(len(m.trials) for m in made.values())} trials from these runs")
+        print(f"labs/{lab}/{FILE}: {len(whole)} entries, {sum(map(len, entries.values()))} trials from these runs")
 
 
 if __name__ == "__main__":

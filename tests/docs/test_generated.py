@@ -205,3 +205,9 @@ def test_measured_figures_come_from_recorded_runs(tmp_path: Path, capsys: pytest
     assert never.rto_low_s is not None
     assert never.rto_high_s is None
     assert (unverified.rto_low_s, unverified.rto_high_s) == (None, None), "an invalid figure is no figure"
+    collect_measured.main(["--add", str(tmp_path / "reports/a")], tmp_path)
+    (entry,) = measured.measured_experiments(tmp_path / "labs" / result["lab"]["name"])
+    assert [t.verdict for t in entry.trials] == ["failed", "failed", "unknown", "failed"]
+    collect_measured.main([str(tmp_path / "reports/a")], tmp_path)
+    (entry,) = measured.measured_experiments(tmp_path / "labs" / result["lab"]["name"])
+    assert [t.verdict for t in entry.trials] == ["failed"], "without --add newer runs take the place of older ones"
