@@ -49,7 +49,7 @@ def merge_spool(run_dir: Path) -> int:
     merged = 0
     try:
         with closing(sqlite3.connect(run_dir / SAMPLES_FILE, isolation_level=None)) as base:
-            base.executescript(SAMPLES_DDL + _MARKER_DDL)
+            base.executescript(f"BEGIN;{SAMPLES_DDL}{_MARKER_DDL}COMMIT;")  # one wait for the disk, not one for each table
             _sweep_merged(base, spool)
             for file in _spool_files(run_dir):
                 try:

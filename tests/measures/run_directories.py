@@ -53,6 +53,7 @@ def write_database(file: Path, record: TrialRecord, clients: Sequence[ClientSamp
     file.parent.mkdir(parents=True, exist_ok=True)
     t = record.index
     with closing(sqlite3.connect(file)) as db:
+        db.execute("PRAGMA synchronous = OFF")
         db.executescript(SAMPLES_DDL)
         for c in clients:
             db.executemany(f"INSERT INTO samples VALUES ({', '.join('?' * 23)})", sample_rows(t, c))
