@@ -3,7 +3,7 @@
 Run directories are made from the recorded sample in reports/ (plan, result, undo journal). Timed, each as a process with its
 start and imports: `history rebuild`, which reads all of them and writes the page; `history`, which compares index and
 directories and lists 20; the same after one more run; `history trend` of one experiment with 1 run in 20; `prune --dry-run`.
-Ratios: of rebuilding to reading and parsing the same files once, and of listing with an index to listing without.
+Ratios, in CPU time: of rebuilding to reading and parsing the same files once, and of listing with an index to listing without.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -39,10 +40,16 @@ def write(folder: Path, number: int) -> None:
     (run / "report.html").write_text("")
 
 
-def took_s(act: Callable[[], object]) -> float:
-    began = time.perf_counter()
+def cpu_s() -> float:
+    """Of this process and those it waited for: says more than the clock where the machine has other work."""
+    return sum(r.ru_utime + r.ru_stime for r in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
+
+
+def took_s(act: Callable[[], object]) -> tuple[float, float]:
+    """(wall, CPU) seconds."""
+    began, cpu = time.perf_counter(), cpu_s()
     act()
-    return time.perf_counter() - began
+    return time.perf_counter() - began, cpu_s() - cpu
 
 
 def command(folder: Path, *words: str) -> None:
@@ -68,7 +75,7 @@ def main() -> None:
         folder = Path(name)
         for number in range(given.runs):
             write(folder, number)
-        found: dict[str, list[float]] = {}
+        found: dict[str, list[tuple[float, float]]] = {}
 
         def timed(what: str, act: Callable[[], object]) -> None:
             found.setdefault(what, []).append(took_s(act))
@@ -83,9 +90,10 @@ def main() -> None:
             timed("history trend", lambda: command(folder, "history", "trend", "Experiment 7"))
             timed("history prune --dry-run", lambda: command(folder, "history", "prune", "--keep", "100", "--dry-run"))
         size = (folder / "index.sqlite").stat().st_size
-    medians = {what: statistics.median(values) for what, values in found.items()}
+    medians = {what: statistics.median(cpu for _, cpu in values) for what, values in found.items()}
     for what, values in found.items():
-        print(f"{what:<32} {medians[what]:7.2f} s  ({min(values):.2f} to {max(values):.2f})")
+        walls = [wall for wall, _ in values]
+        print(f"{what:<32} {statistics.median(walls):7.2f} s  ({min(walls):.2f} to {max(walls):.2f}), CPU {medians[what]:.2f} s")
     print(f"{'index.sqlite':<32} {size / 1e6:7.1f} MB")
     print(f"rebuild : reading and parsing = {medians['history rebuild'] / medians['reading and parsing every file']:.1f}")
     print(f"rebuild : list with an index  = {medians['history rebuild'] / medians['history']:.1f}")
