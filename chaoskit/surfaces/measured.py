@@ -108,9 +108,11 @@ def _compared(root: Path) -> str:
         found = measured_experiments(folder)
         for there in (m for m in found if m.backend == "docker"):
             here = [m for m in found if (m.experiment, m.backend, m.mode) == (there.experiment, "namespace", "root")]
+            if not here:
+                continue
             predicted = _predicted(folder, _read(root / there.experiment))
             for entry in (*here, there):
-                overlap = "" if entry is there or not here else _overlap(entry.trials, there.trials)
+                overlap = "" if entry is there else _overlap(entry.trials, there.trials)
                 cells = ["<br>".join(cell(t) for t in entry.trials) for cell in (_rto, _lost, _verdict)]
                 lines.append(f"| `{entry.experiment}` | {predicted} | {entry.backend} | {' | '.join(cells)} | {overlap} |")
     return "\n".join(lines) + "\n"
