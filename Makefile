@@ -46,7 +46,7 @@ test: check
 	@sh tests/with_docker.sh $(BIN) $(BIN)/pytest -n 2 --dist loadgroup -m "lab or root or patroni or slow or docker" -q
 
 chaos: install
-	CHAOSKIT_TEST_MOMENTS=100 $(BIN)/pytest tests/live/test_standing_lab.py tests/live/test_killed.py -q -s
+	CHAOSKIT_TEST_MOMENTS=100 CHAOSKIT_TEST_DOCKER_MOMENTS=25 $(BIN)/pytest tests/live/test_standing_lab.py tests/live/test_killed.py tests/live/test_docker_killed.py -q -s
 
 vm: install
 	@command -v qemu-system-x86_64 busybox >/dev/null || apt-get -qq install -y --no-install-recommends qemu-system-x86 busybox-static >/dev/null

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -108,3 +109,97 @@ def test_a_service_that_exits_at_once(place: Place) -> None:
     folder = lab(place, service={"command": ["sh", "-c", "echo no configuration at all; exit 41"]})
     ended = place.chaoskit("lab", "up", folder, "--backend", "docker")
     refused(ended, "service relay ended with exit code 41 while starting", "no configuration at all")
+
+
+def broken(place: Place, fault: str, **more: Any) -> Path:
+    method = [{"inject": fault, "target": {"node": "kv3"}, "at": "300ms", "for": "4s", **more}]
+    return place.write(lab=lab(place), method=method, baseline="1s", recovery="10s")
+
+
+def events(place: Place) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (place.run_directory() / "events.jsonl").read_text().splitlines()]
+
+
+def test_an_engine_that_dies_while_a_fault_is_on(place: Place, own: OwnEngine) -> None:
+    """Healing needs no engine; giving the containers back does: they are named, and recover ends them later."""
+    run = place.start("run", broken(place, "node.hang"), "--backend", "docker")
+    run.says("its effect was seen")
+    own.kill()
+    try:
+        ended = run.end()
+        assert ended.code == 4, ended
+        assert "Traceback" not in ended.err, ended
+        seen = [(e["kind"], e["data"]) for e in events(place)]
+        assert [data["verified"] for kind, data in seen if kind == "fault.gone"] == [True]
+        assert [data["engine"] for kind, data in seen if kind == "engine.lost"] == [own.url]
+        result = place.result()
+        assert result["verdict"] == "unknown"
+        assert result["undo"]["dirty"] == []
+        assert "may be there yet" in json.dumps(result) + ended.out, ended
+        too_early = place.chaoskit("recover")
+        assert too_early.code != 0, too_early
+        assert "Traceback" not in too_early.err, too_early
+    finally:
+        own.start()
+    recovered = place.chaoskit("recover")
+    assert recovered.code == 0, recovered
+
+
+def test_an_engine_that_dies_while_a_node_has_no_power(place: Place, own: OwnEngine) -> None:
+    """Nobody can boot it: that heal fails, and is said to."""
+    run = place.start("run", broken(place, "node.power_off"), "--backend", "docker")
+    run.says("its effect was seen")
+    own.kill()
+    try:
+        ended = run.end()
+        assert "Traceback" not in ended.err, ended
+        assert ended.code == 4, ended
+        assert "fault.heal_failed" in [e["kind"] for e in events(place)]
+        assert place.result()["verdict"] == "unknown"
+    finally:
+        own.start()
+    recovered = place.chaoskit("recover")
+    assert recovered.code == 0, recovered
+
+
+def test_a_disk_that_fills_up_while_a_fault_is_on(place: Place, tmp_path_factory: pytest.TempPathFactory) -> None:
+    small = tmp_path_factory.mktemp("small")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(small)], check=True)
+    try:
+        run = place.start("run", broken(place, "node.power_off"), "--backend", "docker", "--out", small / "run")
+        run.says("its effect was seen")
+        with (small / "filler").open("wb", buffering=0) as filler:
+            while True:
+                try:
+                    filler.write(b"x" * 4096)
+                except OSError:
+                    break  # full
+        ended = run.end()
+        assert ended.code == 3, ended
+        assert "No space left" in ended.out + ended.err or "disk is full" in ended.out + ended.err, ended
+        lines = [json.loads(line)["op"] for line in (small / "run" / "undo.jsonl").read_text().splitlines()]
+        assert lines == ["owed", "paid"]
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+
+
+def test_an_engine_without_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own disk is full: no image can be built there."""
+    small = OwnEngine()
+    data = small.directory / "data"
+    data.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=120m", "tmpfs", str(data)], check=True)
+    try:
+        small.start()
+        small.import_image()
+        monkeypatch.setenv("DOCKER_HOST", small.url)
+        place = Place(tmp_path)
+        folder = lab(place, build="image")
+        (Path(folder) / "image").mkdir(exist_ok=True)
+        (Path(folder) / "image" / "Dockerfile").write_text(f"FROM {BASE}\nRUN dd if=/dev/zero of=/filler bs=1M count=200\n")
+        ended = place.chaoskit("lab", "up", folder, "--backend", "docker")
+        refused(ended, "could not be built")
+        assert "No space left on device" in ended.out + ended.err or "no space left on device" in ended.out + ended.err, ended
+        assert place.traces() == []
+    finally:
+        small.end()

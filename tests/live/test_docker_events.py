@@ -150,3 +150,40 @@ def test_one_that_was_frozen_and_cut_off_comes_back_so(lab: DockerLab) -> None:
     lab.perform(JoinLinks(tag="test"))
     lab.perform(Thaw(node="n0"))
     works(lab)
+
+
+def test_a_process_that_is_killed_for_want_of_memory_is_told(lab: DockerLab) -> None:
+    container(lab, "n1", lambda api, one: api.update_container(one, mem_limit="64m", memswap_limit="64m"))
+    argv = ("sh", "-c", "echo 0 > /proc/self/oom_score_adj; exec tail /dev/zero")
+    try:
+        found = engine.opened()
+        (one,) = found.containers(chaoskit_lab=lab.lab_id, chaoskit_node="n1")
+        made = found.client.api.exec_create(one["Id"], list(argv))
+        found.client.api.exec_start(made["Id"])
+        found.close()
+    finally:
+        container(lab, "n1", lambda api, one: api.update_container(one, mem_limit="2g", memswap_limit="2g"))
+    seen: list[Event] = []
+    heard(lab, seen, "container.oom", "n1")
+    assert lab.status()["n1"] == "up", seen
+    works(lab, "n1")
+
+
+def test_an_engine_that_is_killed_and_comes_back(lab: DockerLab, own: OwnEngine) -> None:
+    """Its containers run on without it, and can be faulted; when it is back it ends them, and they can be had again."""
+    own.kill()
+    seen: list[Event] = []
+    assert heard(lab, seen, "engine.lost").data["engine"] == own.url
+    works(lab)
+    lab.perform(Freeze(node="n1"))
+    assert lab.status()["n1"] == "frozen"
+    lab.perform(Thaw(node="n1"))
+    own.start()
+    heard(lab, seen, "engine.back")
+    until(lambda: set(lab.status().values()) <= {"up", "off"}, "the nodes to be something", 10.0)
+    time.sleep(1.0)
+    for node, state in lab.status().items():
+        if state == "off":  # without live-restore the engine ends what it finds running
+            lab.perform(PowerOn(node=node))
+    for node in lab.status():
+        works(lab, node)
