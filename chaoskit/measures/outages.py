@@ -4,9 +4,10 @@ An outage is what a client would have met: a span of send instants at which an a
 its deadline W. It is over once service lasted for S. All instants are CLOCK_MONOTONIC nanoseconds.
 
 What the edges prove about the service itself: an attempt sent at s and ended at e met it at some instant within [s, e], and
-nothing tells when. So the service broke after s_L and before the earliest end of a failed attempt, and was back after s_K and
-before an ok attempt behind it had its answer. Bounds are made of these instants; where attempts take no time they are those of
-send instants.
+nothing tells when. So the service broke before the earliest end of a failed attempt, and after the last ok send that had its
+answer by s_K: one that was answered later may have waited for the return. It was back after s_K, and before an ok attempt that
+was sent after that earliest end had its answer. Bounds are made of these instants; where attempts take no time they are
+those of send instants.
 """
 
 from __future__ import annotations
@@ -69,12 +70,16 @@ class OutageSpan:
     """s_R; None where service did not return, or did not last for S before observation ended."""
     first_ok_ended: int | None
     """e_R: when the attempt R was answered."""
+    up_from: int | None
+    """The service was surely up after that: the last ok send before F whose answer began by s_K; None where there is none."""
     down_by: int
     """The service was surely down by then: the earliest end of a failed attempt."""
     down_until: int
     """And surely had not returned for good before: s_K. Before `down_by` where nothing proves how long it was down."""
     up_by: int | None
-    """The service was surely back by then: the earliest answer among the ok attempts from R on."""
+    """The service was surely back by then: the earliest answer among the ok attempts from R on that were sent after `down_by`."""
+    longest: int | None
+    """It was down for at most so long, in ns."""
     failures: int
     consecutive: int
     """The longest run of failed attempts with no ok one between them."""
@@ -91,10 +96,8 @@ class OutageSpan:
 
     @property
     def high_ns(self) -> int | None:
-        """At most this long: from s_L to `up_by`; None where it has no end or no beginning."""
-        if self.up_by is None or self.last_ok_before is None:
-            return None
-        return self.up_by - self.last_ok_before
+        """At most this long; None where it has no end or no beginning."""
+        return self.longest
 
     @property
     def sent_low_ns(self) -> int:
@@ -151,13 +154,18 @@ def outage_spans(seen: Evidence, window_ns: int, interval_ns: int) -> tuple[Outa
             trail = _alternation(last - int(failed_sent[end - 1]), interval_ns)
         before = int(np.searchsorted(ok_sent, first - lead, side="right" if lead else "left"))
         after = int(np.searchsorted(ok_sent, last + trail, side="left" if trail else "right"))
-        returned = returned_end = up_by = None
+        down_by = int(failed_decided[begin : end + 1].min())
+        proven = np.flatnonzero(ok_decided[:before] <= last)
+        up_from = int(ok_sent[proven[-1]]) if len(proven) else None
+        returned = returned_end = up_by = longest = None
         if after < len(ok_sent):
             candidate = int(ok_sent[after])
-            if end + 1 < len(failed) or last_sent >= candidate + window_ns - interval_ns:
+            next_failed = failed_sent[end + 1] if end + 1 < len(failed) else last_sent + 1
+            back = slice(after, int(np.searchsorted(ok_sent, next_failed)))
+            sustained = end + 1 < len(failed) or last_sent >= candidate + window_ns - interval_ns
+            if sustained and (ok_sent[back] >= down_by).any():
                 returned, returned_end = candidate, int(seen.ended[ok_at[after]])
-                next_failed = failed_sent[end + 1] if end + 1 < len(failed) else last_sent + 1
-                up_by = int(ok_decided[after : max(int(np.searchsorted(ok_sent, next_failed)), after + 1)].min())
+                up_by, longest = _return(ok_sent[back], ok_decided[back], down_by, up_from)
         words, counts = np.unique(seen.outcome[failed[begin : end + 1]], return_counts=True)
         spans.append(
             OutageSpan(
@@ -166,15 +174,32 @@ def outage_spans(seen: Evidence, window_ns: int, interval_ns: int) -> tuple[Outa
                 last_failed=last,
                 first_ok_after=returned,
                 first_ok_ended=returned_end,
-                down_by=int(failed_decided[begin : end + 1].min()),
+                up_from=up_from,
+                down_by=down_by,
                 down_until=last,
                 up_by=up_by,
+                longest=longest,
                 failures=end - begin + 1,
                 consecutive=int(np.unique(runs, return_counts=True)[1].max()),
                 errors=tuple((error_class(str(w)), int(c)) for w, c in zip(words, counts, strict=True)),
             )
         )
     return tuple(spans)
+
+
+def _return(sent: Int, decided: Int, down_by: int, up_from: int | None) -> tuple[int, int | None]:
+    """(back by then, down for at most so long in ns), from the ok attempts of the return, in the order of their sends.
+
+    One sent before `down_by` may have met the service before it broke at all: failed attempts that are on their way for long (a
+    silent one until W) do not say when they met it. Then the outage lies between two of these ok attempts, and is no longer than
+    from the send of one to the earliest answer behind it.
+    """
+    up_by = int(decided[sent >= down_by].min())
+    if up_from is None:
+        return up_by, None
+    answered = np.minimum.accumulate(decided[::-1])[::-1]  # by then one of those from here on was
+    between = (answered[1:] - sent[:-1])[sent[:-1] < down_by]
+    return up_by, max([int(answered[0]) - up_from, *between.tolist()])
 
 
 def _alternation(gap_ns: int, interval_ns: int) -> int:

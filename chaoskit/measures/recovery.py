@@ -11,8 +11,8 @@ from chaoskit.model.figures import Figure
 from chaoskit.model.recorded import FaultRecord
 
 RTO_RULE = (
-    "(s_K+s_R)/2-(s_L+s_F)/2, send instants, within [s_K - first end of a failed attempt, first answer from R on - s_L]; "
-    "R is sustained for S"
+    "(s_K+s_R)/2-(s_L+s_F)/2, send instants, within [s_K - first end of a failed attempt, first answer from R on - "
+    "last ok send answered by s_K]; R is sustained for S"
 )
 USER_RULE = "e_R-s_F within [s_K-s_F+e_R-s_R, e_R-s_L]"
 FAULT_RULE = "s_R-t_effective within [s_K-t_effective, first answer from R on - t_injection_began]"

@@ -111,7 +111,7 @@ def _unstable(found: Sequence[Settling]) -> Figure:
         reason = f"{worst.samples.client} had not settled when observation ended"
         text = f"more than {duration_text(low)}"
         return Figure(low=low, rule=UNSTABLE_RULE, n=len(worst.down), censored=True, reasons=(reason,), text=text)
-    before = first.last_ok_before if first.last_ok_before is not None else first.first_failed
+    before = first.up_from if first.up_from is not None else first.first_failed
     point, high = seconds(last.first_ok_after - first.first_failed), seconds(last.up_by - before)
     text = between_text(point, low, high)
     return Figure(point=point, low=low, high=high, n=len(worst.down), rule=UNSTABLE_RULE, text=text)
@@ -134,12 +134,12 @@ def stability(client: Settling) -> Figure:
     n, name = len(client.down), client.samples.client
     if first.first_ok_after is None or first.up_by is None:
         return unknown(f"{name} did not recover even once", unit="share", rule=STABILITY_RULE)
-    if first.last_ok_before is None:
+    if first.last_ok_before is None or first.up_from is None:
         return unknown(f"nothing of {name} was ok before the outage", unit="share", rule=STABILITY_RULE)
     if n == 1:
         return Figure(point=1.0, low=1.0, high=1.0, unit="share", n=1, rule=STABILITY_RULE, text="100 % (down once)")
     begin, end = (first.last_ok_before + first.first_failed) / 2, (first.last_failed + first.first_ok_after) / 2
-    high = min((first.up_by - first.last_ok_before) / (last.down_until - first.last_ok_before), 1.0)
+    high = min((first.up_by - first.up_from) / max(last.down_until - first.up_from, 1), 1.0)
     if last.first_ok_after is None or last.up_by is None:
         reason = f"{name} had not settled when observation ended"
         text = f"at most {share_text(round(high, 6))}"

@@ -77,8 +77,8 @@ def vantage(samples: ClientSamples) -> Vantage:
     down_by, up_by = earliest[::2], np.where(after < NEVER, earliest[1::2], NEVER)
     wide_before, wide_after, wide_up_by = before.copy(), after.copy(), up_by.copy()
     for span in outage_spans(seen, samples.window_ns, samples.interval_ns):
-        if span.last_ok_before is not None:
-            wide_before[int(np.searchsorted(begins, span.first_failed))] = span.last_ok_before
+        if span.up_from is not None:
+            wide_before[int(np.searchsorted(begins, span.first_failed))] = span.up_from
         if span.first_ok_after is not None:
             wide_after[int(np.searchsorted(ends, span.last_failed))] = span.first_ok_after
             wide_up_by[int(np.searchsorted(ends, span.last_failed))] = span.up_by
@@ -156,7 +156,10 @@ def level(vantages: Sequence[Vantage], needed: int, from_ns: int, until_ns: int)
         span = _span(vantages, first, last, before if before > LONG_AGO else None, after if confirmed else None)
         by, until = _surely_between(seen, proven, span, needed)
         up_by = int(max(_around(doubtful, last)[1], after)) if confirmed else None
-        spans.append(replace(span, down_by=by, down_until=until, up_by=up_by))
+        begun = _around(doubtful, first)[0]
+        up_from = int(min(begun, before)) if before > LONG_AGO and begun > LONG_AGO else None
+        longest = None if up_by is None or up_from is None else up_by - up_from
+        spans.append(replace(span, up_from=up_from, down_by=by, down_until=until, up_by=up_by, longest=longest))
     kept = np.flatnonzero((_within(seen.sent, surely) & ~seen.ok) | seen.ok)
     gaps = sorted((max(longest_gap_ns(v.seen, from_ns, until_ns), v.samples.spacing_ns) for v in vantages), reverse=True)
     return Level(
@@ -228,9 +231,11 @@ def _span(vantages: Sequence[Vantage], first: int, last: int, before: int | None
         last_failed=last,
         first_ok_after=after,
         first_ok_ended=max(answered, default=after),
+        up_from=before,
         down_by=first,
         down_until=last,
         up_by=after,
+        longest=None,
         failures=failures,
         consecutive=consecutive,
         errors=tuple(sorted(errors.items())),

@@ -93,7 +93,7 @@ def _sums(trial: TrialRecord, samples: ClientSamples, span: OutageSpan, fault: F
     lines = [
         "    rto        point  " + "({K} + {R})/2 - ({L} + {F})/2".format(**edges) + f" = {figures.rto.point:.3f} s",
         f"               bounds {edges['K']} - {s(span.down_by)} = {figures.rto.low:.3f} s"
-        f"  to  {s(span.up_by)} - {edges['L']} = {figures.rto.high:.3f} s",
+        f"  to  {s(span.up_by)} - {s(span.up_from)} = {figures.rto.high:.3f} s",
         f"    user_rto          {s(span.first_ok_ended)} - {edges['F']} = {figures.user_rto.point:.3f} s",
         f"    fault_rto         {edges['R']} - {s(effective)} = {figures.fault_rto.point:.3f} s",
         "",

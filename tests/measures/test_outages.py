@@ -198,10 +198,33 @@ def test_bounds_hold_what_the_service_itself_met_however_long_attempts_were_on_t
     (span,) = spans
     assert span.high_ns is not None
     assert span.up_by is not None
-    assert span.last_ok_before is not None
-    assert span.last_ok_before <= begin <= span.down_by
+    assert span.up_from is not None
+    assert span.up_from <= begin <= span.down_by
     assert span.down_until <= begin + lasts <= span.up_by
     assert span.low_ns <= lasts <= span.high_ns
+
+
+def test_an_ok_attempt_that_waited_for_the_return_proves_nothing_about_the_time_before() -> None:
+    """Down from 517 to 533 ms. Sent at 520 and answered at 536, well: it met the service when it was back."""
+    at = np.arange(0, 2_600_000_000, 10_000_000, dtype=np.int64)
+    ok = at != 530_000_000
+    decided = at + np.where(at == 520_000_000, 16_000_000, 75)
+    (span,) = outage_spans(Evidence(at, decided, decided, ok, np.where(ok, "ok", "refused"), at), 1_500_000_000, D)
+    assert span.last_ok_before == 520_000_000
+    assert span.up_from == 510_000_000
+    assert (span.high_ns or 0) >= 16_000_000
+
+
+def test_a_silent_attempt_does_not_say_when_it_met_the_service() -> None:
+    """Sent at 500 ms, on its way until 555, given up at 700; the service was down from 552 to 575, which no other attempt met."""
+    at = np.arange(0, 2_600_000_000, 10_000_000, dtype=np.int64)
+    at = at[~np.isin(at, (560_000_000, 570_000_000))]
+    ok = at != 500_000_000
+    decided = at + np.where(ok, 100_000, 200_000_000)
+    (span,) = outage_spans(Evidence(at, decided, decided, ok, np.where(ok, "ok", "timeout"), at), 1_500_000_000, D)
+    assert span.first_ok_after == 510_000_000
+    assert (span.up_by or 0) >= 575_000_000
+    assert span.high_ns == 580_100_000 - 550_000_000
 
 
 def test_bounds_of_send_instants_alone_would_have_missed_a_service_that_was_reached_late() -> None:
