@@ -79,8 +79,12 @@ def number(value: float | None, decimals: int = 2) -> str:
         return "∞"
     if value == round(value):
         return count(value)
-    text = f"{value:.{decimals}f}".rstrip("0").rstrip(".")
-    return text.replace("-", "−")
+    return _trimmed(f"{value:.{decimals}f}").replace("-", "−")
+
+
+def _trimmed(digits: str) -> str:
+    """Without the zeros at the end of its decimals; those of a whole number stay."""
+    return digits.rstrip("0").rstrip(".") if "." in digits else digits
 
 
 def percent(share: float | None, decimals: int = 2) -> str:
@@ -90,7 +94,7 @@ def percent(share: float | None, decimals: int = 2) -> str:
     value = share * 100
     while decimals < 6 and share not in (0, 1) and round(value, decimals) in (0.0, 100.0):
         decimals += 1
-    return f"{value:.{decimals}f}".rstrip("0").rstrip(".") + f"{NO_BREAK}%" if share not in (0, 1) else f"{value:.0f}{NO_BREAK}%"
+    return _trimmed(f"{value:.{decimals if share not in (0, 1) else 0}f}") + f"{NO_BREAK}%"
 
 
 def resolution(low: float | None, high: float | None) -> int:

@@ -37,6 +37,9 @@ def test_nothing_is_ever_printed_as_zero_that_is_not_zero() -> None:
     assert plain(text.percent(0.000001)) == "0.0001 %"
     assert plain(text.percent(0.99999)) == "99.999 %"
     assert plain(text.percent(1)) == "100 %"
+    assert plain(text.percent(0.9, 0)) == "90 %", "the zero of a whole number is no decimal"
+    assert plain(text.percent(0.996, 0)) == "99.6 %"
+    assert text.number(19.6, 0) == "20"
 
 
 def test_bounds_keep_the_digits_that_their_width_carries() -> None:
