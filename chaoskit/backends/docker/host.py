@@ -291,11 +291,11 @@ def _furnished(node: Node, hosts: str, hostname: str, first: bool) -> Json:
         "resolv.conf": "# this lab has no name server; names are in /etc/hosts\n",
     }
     if os.statvfs("/").f_flag & os.ST_RDONLY:
-        for (
-            name,
-            text,
-        ) in texts.items():  # the engine's own files, which it writes anew at each start, are all that can be written
+        # the engine's own files are all that can be written, which it makes anew at each start and mounts read-only like the rest
+        for name, text in texts.items():
+            syscalls.mount("none", f"/etc/{name}", flags=syscalls.MS_REMOUNT | syscalls.MS_BIND)
             Path("/etc", name).write_text(text, encoding="utf-8")
+            syscalls.mount("none", f"/etc/{name}", flags=syscalls.MS_REMOUNT | syscalls.MS_BIND | syscalls.MS_RDONLY)
         furnish(node.plan, single_user=False, first_boot=first)
         return {}
     os.makedirs("/etc", exist_ok=True)
