@@ -13,6 +13,7 @@ settings.register_profile("deep", deadline=None, max_examples=100)
 settings.load_profile(os.environ.get("CHAOSKIT_TEST_DEPTH", "quick"))
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests in real labs may run two at a time, a file at a time: a module's lab is then built once, and its order stays.
 
