@@ -88,13 +88,20 @@ def test_hangs(chaos, chaos_lab):
 @pytest.mark.slow
 @pytest.mark.timeout(200)
 def test_a_pytest_that_kills_itself_leaves_nothing(place: Place, project: Path) -> None:
-    """The method `thread` of pytest-timeout ends the process at once: its lab, and the run on it, end by themselves."""
+    """The method `thread` of pytest-timeout ends the process at once: its lab, and the run on it, end by themselves.
+
+    The record of a lab whose owner died stays until somebody recovers it.
+    """
     test = project / "tests" / "test_pages.py"
     test.write_text(HANGS)
     argv = [sys.executable, "-m", "pytest", str(test), "--timeout=25", "--timeout-method=thread", "-p", "no:cacheprovider"]
     ended = subprocess.run(argv, cwd=project, env=place.variables(), capture_output=True, text=True, timeout=120, check=False)
     assert ended.returncode == 1, ended.stdout
     assert (project / "in-force").exists(), ended.stdout + ended.stderr
-    until(lambda: place.traces() == [], "its lab and its run are gone", 60)
+    records = f"file {place.state / 'labs'}"
+    until(lambda: all(trace.startswith(records) for trace in place.traces()), "its lab and its run are gone", 60)
+    recovered = place.chaoskit("recover", project / "reports")
+    assert recovered.code == 0, recovered
+    assert place.traces() == []
     (run,) = project.glob("reports/*/result.json")
     assert '"verdict": "unknown"' in run.read_text()
