@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -19,6 +20,7 @@ from chaoskit.backends.linux_host import client, state
 from chaoskit.backends.linux_host.building import claimed, found_plan, leftover, start_holder, swept
 from chaoskit.backends.linux_host.drawing import drawn_lab, hosts_text
 from chaoskit.backends.linux_host.state import LabFiles
+from chaoskit.backends.linux_host.wire import Refused
 from chaoskit.model.capability import Survey
 from chaoskit.model.errors import LabUnavailable
 from chaoskit.model.lab import LabPlan, LabSpec, NodePlan
@@ -26,6 +28,7 @@ from chaoskit.ports.lab import Leftover
 
 _HOLDER = "chaoskit.backends.docker.holder"
 _BUILD_S = 120.0
+_ENDS_WITHIN_S = 20.0
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _AT_ONCE = 8
 
@@ -96,12 +99,25 @@ class DockerBackend:
     def sweep(self, lab_id: str) -> Sequence[str]:
         files = LabFiles(lab_id, FAMILY)
         url = files.read().get("engine")
+        _ended_in_order(files)
         trouble = state.kill_processes(lab_id, FAMILY)
         state.thaw_volumes(files)  # a container on a file system that hangs cannot be killed
         trouble += leaving.removed(lab_id, url)
         if trouble:
             return trouble  # the files tell a later sweep which engine it was
         return swept(files)
+
+
+def _ended_in_order(files: LabFiles) -> None:
+    """Tell a holder that lives to end its lab. One that is killed leaves services that nobody reaps, and with them containers of
+    which each takes the engine seconds to end."""
+    if not state.processes_of(files.lab_id, FAMILY):
+        return
+    with suppress(LabUnavailable, Refused):
+        client.request(files.directory, {"op": "down"}, within_s=0)
+        deadline = time.monotonic() + _ENDS_WITHIN_S
+        while state.processes_of(files.lab_id, FAMILY) and time.monotonic() < deadline:
+            time.sleep(0.01)
 
 
 def _making(found: Engine, files: LabFiles, run_id: str) -> Making:
