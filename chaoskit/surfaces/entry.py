@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+
+INTERRUPTED = 130
 
 
 def main() -> None:
-    """The command line. Ctrl-C ends it with 130 and one word, also before any command has begun."""
+    """The command line. Ctrl-C ends it with 130 and one word, also before any command has begun, and however often it comes."""
     try:
         from chaoskit.surfaces.cli import main as command_line
+
+        command_line()
+    except SystemExit as ending:
+        if ending.code == INTERRUPTED:
+            _hear_no_more()
+        raise
     except KeyboardInterrupt:
+        _hear_no_more()
         os.write(2, b"interrupted\n")
-        sys.exit(130)
-    command_line()
+        sys.exit(INTERRUPTED)
+
+
+def _hear_no_more() -> None:
+    """All is healed and said; one more Ctrl-C, while the interpreter tidies up, would make it a death by signal."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+if __name__ == "__main__":
+    main()

@@ -144,7 +144,7 @@ class Place:
         return {**self.environment, **{name: str(path) for name, path in ours.items()}}
 
     def argv(self, *words: str | Path) -> list[str]:
-        return [*self.python, "-m", "chaoskit.surfaces.cli", *map(str, words)]
+        return [*self.python, "-m", "chaoskit.surfaces.entry", *map(str, words)]
 
     def start(self, *words: str | Path, **options: Any) -> Running:
         number = len(self.started) + 1

@@ -1,0 +1,48 @@
+"""Ctrl-C ends the program with 130, once it is healed and said, however often it comes."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from typing import NoReturn
+
+import pytest
+
+from chaoskit.surfaces import cli, entry
+
+
+@pytest.fixture(autouse=True)
+def _signals_as_before() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def ended(monkeypatch: pytest.MonkeyPatch, by: BaseException) -> object:
+    def command_line() -> NoReturn:
+        raise by
+
+    monkeypatch.setattr(cli, "main", command_line)
+    with pytest.raises(SystemExit) as ending:
+        entry.main()
+    return ending.value.code
+
+
+def test_after_an_interruption_another_one_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert ended(monkeypatch, SystemExit(130)) == 130
+    signal.raise_signal(signal.SIGINT)
+
+
+def test_one_that_comes_while_the_first_is_being_told_is_the_same(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert ended(monkeypatch, KeyboardInterrupt()) == 130
+    assert capfd.readouterr().err == "interrupted\n"
+    signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("code", [0, 1, 3, 4])
+def test_any_other_ending_is_interrupted_as_before(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    assert ended(monkeypatch, SystemExit(code)) == code
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
