@@ -53,6 +53,9 @@ def shortened(place: Place, images: Path, name: str, hold: str) -> dict[str, Any
 
 
 def met(trial: dict[str, Any]) -> dict[str, bool | None]:
+    """By name: an experiment that makes the same promise for several clients is not for this."""
+    names = [o["name"] for o in trial["objectives"]]
+    assert len(names) == len(set(names)), names
     return {o["name"]: o["met"] for o in trial["objectives"]}
 
 
@@ -85,4 +88,6 @@ def test_a_check_that_only_connects_keeps_a_frozen_server_in(place: Place, image
     shares = {name: client["availability"]["point"] for name, client in trial["clients"].items()}
     assert shares["visitors"] < 0.95, shares
     assert shares["visitors"] > 0.5, "two of three servers answer"
-    assert met(trial)["availability"] is False
+    promised = {o["subject"]: o["met"] for o in trial["objectives"] if o["name"] == "availability"}
+    # of shoppers only those whose server froze notice; how many of twelve that is, is the balancer's choice
+    assert promised["visitors"] is False, promised
