@@ -17,6 +17,8 @@ _KIND = socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
 _READ_BYTES = 65536
 _LINGER_NS = 50_000_000
 _NEVER_NS = 2**62
+_OF_AN_END = (errno.ECONNRESET, errno.EPIPE)
+"""What a connection may meet after its handshake; any other error is one of the handshake."""
 
 
 class Connections:
@@ -105,13 +107,32 @@ class Connections:
         attempt.sock, attempt.fd = made, made.fileno()
         if code == 0:
             self._connected(attempt)
-        elif code == errno.EINPROGRESS:
+        elif code != errno.EINPROGRESS:
+            self._host_failed(attempt, _refused(code))
+        elif not (self._exchange.request and self._sent_at_once(attempt, made)):
             attempt.connecting = True
             self._open[attempt.fd] = attempt
             self._epoll.register(attempt.fd, select.EPOLLOUT)
             self._limits.append((time.monotonic_ns() + self._exchange.connect_limit_ns, attempt, made))
-        else:
-            self._host_failed(attempt, _refused(code))
+
+    def _sent_at_once(self, attempt: WireAttempt, made: socket.SocketType) -> bool:
+        """Whether the attempt needs no wait for its handshake. Within one machine it is often over when connect returns."""
+        now = time.monotonic_ns()
+        try:
+            made.send(self._exchange.request)  # a socket that is not connected yet takes nothing
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            if error.errno in _OF_AN_END:  # it was connected, and what the server knows of the request is not known
+                attempt.t_connected, attempt.sent = now, True
+                self._broken(attempt, error)
+            else:
+                self._host_failed(attempt, _refused(error.errno or 0))
+            return True
+        attempt.t_connected, attempt.sent = now, True
+        self._open[attempt.fd] = attempt
+        self._epoll.register(attempt.fd, select.EPOLLIN)
+        return True
 
     def _connect_ended(self, attempt: WireAttempt) -> None:
         assert attempt.sock is not None

@@ -23,6 +23,7 @@ class WireRows:
         self._tally = tally
         self._finished: deque[WireAttempt] = deque()
         self._left: deque[WireAttempt] = deque()
+        self._token = f"{config.run_id}.{config.client}.{config.trial}."
 
     def add(self, attempt: WireAttempt) -> None:
         """Its end is known."""
@@ -60,10 +61,9 @@ class WireRows:
             self._judge(attempt, w_ends)
             ok = attempt.outcome in ("ok", "degraded")
             self._tally.add(attempt.t_intended, attempt.t_end, ok, "" if ok else f"{attempt.outcome}: {attempt.error}")
-        token = f"{config.run_id}.{config.client}.{config.trial}.{attempt.seq}"
         return (
             config.trial, config.client, attempt.seq % config.probes, config.client_class, config.operation,
-            config.vantage, config.target, attempt.seq, token,
+            config.vantage, config.target, attempt.seq, f"{self._token}{attempt.seq}",
             attempt.t_intended, attempt.t_send, attempt.t_connected, attempt.t_first_byte, attempt.t_end,
             attempt.outcome, attempt.certainty, attempt.answered_by or None, None, attempt.value or None,
             attempt.late_end, attempt.in_flight,

@@ -44,10 +44,17 @@ class Member:
                 await self.step_down("no majority in sight")
             first = next(m for m in self.members if m in self.in_sight)
             if not self.leads and now - self.heard > self.lease_s and self.backed == now and first == self.own:
-                self.term, self.leads = self.term + 1, True
-                self.service = await asyncio.start_server(self.answer_service, self.own, self.service_port)
-                print(f"{self.own} leads in term {self.term}", flush=True)
+                await self.lead()
             await asyncio.sleep(PAUSE_S)
+
+    async def lead(self) -> None:
+        try:
+            service = await asyncio.start_server(self.answer_service, self.own, self.service_port)
+        except OSError as error:  # out of descriptors, say: who cannot serve does not lead, and stands again
+            print(f"{self.own} cannot lead: {error}", flush=True)
+            return
+        self.term, self.leads, self.service = self.term + 1, True, service
+        print(f"{self.own} leads in term {self.term}", flush=True)
 
     async def step_down(self, why: str) -> None:
         self.leads, self.heard = False, time.monotonic()
@@ -59,8 +66,9 @@ class Member:
     async def watch(self, peer: str) -> None:
         while True:
             try:
-                term, leads = await asyncio.wait_for(self.asked(peer), self.lease_s / 3)
-            except (OSError, TimeoutError, ValueError):
+                async with asyncio.timeout(self.lease_s / 3):  # wait_for of Python 3.11 may swallow the end of this task
+                    term, leads = await self.asked(peer)
+            except (OSError, TimeoutError, ValueError, IndexError):  # the last two: it closed before it had said all
                 self.in_sight.discard(peer)
             else:
                 self.in_sight.add(peer)
