@@ -7,6 +7,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from chaoskit.agents.realtime import tune_thread
+
 _SLEEP_NS = 1_000_000
 _NOTED_NS = 2_000_000
 LEAST_BEATS_NS = 2_000_000
@@ -67,6 +69,7 @@ class HiccupWatch:
         self._thread.join(1.0)
 
     def _watch(self) -> None:
+        tune_thread()
         while not self._ending:
             began = time.monotonic_ns()
             sleep_ns = _REST_NS if began - self._beat_ns < LEAST_BEATS_NS else _SLEEP_NS

@@ -10,6 +10,8 @@ import sys
 import threading
 from collections.abc import Callable
 
+from chaoskit.agents.realtime import tune_thread
+
 STOP = "stop"
 _REPORTS_KEPT = 1000
 
@@ -34,6 +36,7 @@ class CommandReader:
         threading.Thread(target=self._read, name="commands", daemon=True).start()
 
     def _read(self) -> None:
+        tune_thread()
         pending = b""
         while True:
             try:
@@ -92,6 +95,7 @@ class ReportWriter:
                     continue
 
     def _write(self) -> None:
+        tune_thread()
         while (line := self._lines.get()) is not None:
             data = line.encode() + b"\n"
             try:

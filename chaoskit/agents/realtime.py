@@ -14,7 +14,8 @@ _libc = ctypes.CDLL(None, use_errno=True)
 def tune_process(*, real_time: bool) -> list[str]:
     """Prepare this process for accurate timing; returns what was refused, for the log.
 
-    `real_time` asks for SCHED_FIFO at its lowest priority: threads started later inherit it, child processes do not.
+    `real_time` asks for SCHED_FIFO at its lowest priority. What is started later does not inherit it: not child processes, which
+    are somebody else's commands, and not threads, unless they ask for it (`tune_thread`).
     """
     refused: list[str] = []
     raise_open_files(refused)
@@ -26,10 +27,24 @@ def tune_process(*, real_time: bool) -> list[str]:
             os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(priority))
         except OSError as error:
             refused.append(f"SCHED_FIFO: {error.strerror}")
-    # Objects made so far live as long as the process: the collector need not walk them again.
+    freeze_objects()
+    return refused
+
+
+def freeze_objects() -> None:
+    """Objects made so far live as long as the process: the collector need not walk them again."""
     gc.collect()
     gc.freeze()
-    return refused
+
+
+def tune_thread() -> None:
+    """Make the calling thread as urgent as the process's first one is.
+
+    Every thread that holds the interpreter's lock for a while needs it: an ordinary one that has to wait for a processor
+    while it holds the lock keeps all others waiting.
+    """
+    if os.sched_getscheduler(os.getpid()) & ~os.SCHED_RESET_ON_FORK == os.SCHED_FIFO:
+        os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_getparam(os.getpid()))
 
 
 def raise_open_files(refused: list[str]) -> None:

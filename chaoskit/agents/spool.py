@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from chaoskit.agents.realtime import tune_thread
 from chaoskit.model.errors import RecordingFailed
 from chaoskit.model.history import SAMPLES_DDL
 
@@ -72,6 +73,7 @@ class Spool:
         return f"INSERT INTO {table} VALUES ({', '.join('?' * columns)})"
 
     def _write_until_closed(self) -> None:
+        tune_thread()
         try:
             while not self._ending.wait(COMMIT_EVERY_S):
                 self._write_batch()

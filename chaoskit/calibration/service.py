@@ -261,9 +261,9 @@ async def _serve_as_child(port: int, reports: ReportWriter) -> int:
 def main(argv: list[str]) -> int:
     """The service, or with {"port": N} alone the child of `crash`; the exit code."""
     config = json.loads(argv[0])
-    reports = ReportWriter()
-    for refused in tune_process(real_time=True):
+    for refused in tune_process(real_time=True):  # before its first thread: each asks how urgent the process is
         log_line(f"not permitted, timing may be less accurate: {refused}")
+    reports = ReportWriter()
     try:
         with asyncio.Runner(loop_factory=accurate_event_loop) as runner:
             if "kind" in config:

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from chaoskit.agents.hiccups import HiccupWatch
 from chaoskit.agents.lines import CommandReader, ReportWriter, log_line
-from chaoskit.agents.realtime import tune_process
+from chaoskit.agents.realtime import freeze_objects, tune_process
 from chaoskit.agents.spool import Spool
 from chaoskit.agents.timers import accurate_event_loop
 from chaoskit.clients.bounded import error_of
@@ -221,14 +221,16 @@ def main(argv: list[str]) -> int:
     if len(argv) != 1:
         log_line("usage: python -m chaoskit.clients.probe CONFIG.json")
         return 2
+    refused = tune_process(real_time=True)  # before its first thread: each asks how urgent the process is
     reports = ReportWriter()
     name = ""
     try:
         config = ClientConfig.model_validate_json(Path(argv[0]).read_bytes())
         name = config.client
         client = open_client(config)
-        for refused in tune_process(real_time=True):
-            log_line(f"not permitted, timing may be less accurate: {refused}")
+        for what in refused:
+            log_line(f"not permitted, timing may be less accurate: {what}")
+        freeze_objects()
         with asyncio.Runner(loop_factory=accurate_event_loop) as runner:
             return runner.run(_run(config, client, reports))
     except (InputError, ValidationError, ImportError, OSError) as error:

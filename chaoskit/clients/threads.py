@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from chaoskit.agents.realtime import tune_thread
+
 T = TypeVar("T")
 
 
@@ -51,6 +53,7 @@ class DaemonThreads:
         self._busy -= 1
 
     def _serve(self) -> None:
+        tune_thread()
         while (work := self._work.get()) is not None:
             if work.future.cancelled():
                 continue

@@ -5,6 +5,7 @@ import os
 import resource
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -103,6 +104,22 @@ def test_what_the_process_itself_slept_through_is_tainted_and_never_blamed_on_th
     assert rows(probe.spool, "SELECT count(*) FROM samples WHERE tainted = 0 AND outcome = 'ok'")[0] > 40
     seqs = rows(probe.spool, "SELECT seq FROM samples ORDER BY 1")
     assert seqs == list(range(len(seqs)))
+
+
+def test_all_of_its_threads_are_as_urgent_as_its_first(tmp_path):
+    """An ordinary one that waits for a processor while it holds the interpreter's lock would keep the sending one waiting."""
+    with ScriptedService() as service:
+        probe = ProbeProcess(config(tmp_path / "s.sqlite", service.port))
+        probe.wait_for("running")
+        threads = {
+            int(task.name): (task / "comm").read_text().strip() for task in Path(f"/proc/{probe.process.pid}/task").iterdir()
+        }
+        urgent = {tid: (os.sched_getscheduler(tid), os.sched_getparam(tid).sched_priority) for tid in threads}
+        _, _, said = probe.end()
+    assert len(threads) >= 6, threads  # the loop, commands, reports, spool, hiccups, attempts
+    assert len(set(urgent.values())) == 1, urgent
+    policy, _ = urgent[probe.process.pid]
+    assert (policy & ~os.SCHED_RESET_ON_FORK == os.SCHED_FIFO) == ("SCHED_FIFO" not in said), (policy, said)
 
 
 def test_a_spool_that_cannot_grow_fails_loudly(tmp_path):

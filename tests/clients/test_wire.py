@@ -136,18 +136,21 @@ def test_a_kept_connection_that_the_server_closed_meanwhile_harms_nobody(tmp_pat
     """It answers twice on each connection, then closes it without having said so."""
     served = []
 
+    def answer_twice(connection):
+        with connection:
+            for _ in range(2):
+                if not connection.recv(4096):
+                    break
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+                served.append(1)
+
     def serve(listener):
         while True:
             try:
                 connection, _ = listener.accept()
             except OSError:
                 return
-            with connection:
-                for _ in range(2):
-                    if not connection.recv(4096):
-                        break
-                    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-                    served.append(1)
+            threading.Thread(target=answer_twice, args=(connection,), daemon=True).start()
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=serve, args=(listener,), daemon=True)

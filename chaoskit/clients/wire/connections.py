@@ -34,6 +34,7 @@ class Connections:
         self._limits: deque[tuple[int, WireAttempt, socket.SocketType]] = deque()
         """Until when a host may take to be connected."""
         self._lingering: deque[tuple[int, int]] = deque()
+        self._buffer = memoryview(bytearray(_READ_BYTES))
 
     def begin(self, attempt: WireAttempt) -> None:
         """Send it: on a kept connection where there is one."""
@@ -194,7 +195,7 @@ class Connections:
     def _read(self, attempt: WireAttempt) -> None:
         assert attempt.sock is not None
         try:
-            data = attempt.sock.recv(_READ_BYTES)
+            data = bytes(self._buffer[: attempt.sock.recv_into(self._buffer)])
         except BlockingIOError:
             return
         except OSError as error:

@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable
 
 from chaoskit.agents.hiccups import LEAST_BEATS_NS, HiccupWatch
+from chaoskit.agents.realtime import tune_thread
 from chaoskit.agents.spool import Spool
 from chaoskit.agents.timers import TimerDescriptor
 from chaoskit.clients.sending import LATE_AT_MOST, LATE_UNTIL_DEADLINES
@@ -62,7 +63,7 @@ class WireSender:
         self._t0 = 0
         self._sequence = 0
         self._next_due = _NEVER_NS
-        self._armed_ns = _NEVER_NS
+        self._armed_ns = -1
         self._flying = 0
         self._due: deque[WireAttempt] = deque()
         """Under way, in the order in which W ends."""
@@ -104,6 +105,7 @@ class WireSender:
     # -- the loop ------------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        tune_thread()
         ended = False
         try:
             self._go_on()
@@ -124,7 +126,7 @@ class WireSender:
             wake_ns = min(max(self._next_due, now + _LEAST_NAP_NS), self._end_deadlines(now), self._connections.end_limits(now))
             if self._stopping and self._drained():
                 return
-            if wake_ns != self._armed_ns:
+            if not now < self._armed_ns <= wake_ns:  # one that is to come sooner does no harm: arming costs as much as a wake
                 self._timer.arm(wake_ns)
                 self._armed_ns = wake_ns
             for descriptor, events in poll(-1, _EVENTS_AT_ONCE):
