@@ -7,6 +7,7 @@ import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ Row = Sequence[Any]
 
 COMMIT_EVERY_S = 0.15
 """Rows handed in are committed at most this much later, so that a killed process leaves its evidence."""
+_ROWS_AT_ONCE = 32
+"""Each statement lets go of the interpreter's lock and must take it back from the sending thread, so one writes several rows."""
 
 
 class Spool:
@@ -41,7 +44,7 @@ class Spool:
             self._database.execute("PRAGMA journal_mode = TRUNCATE")
             self._database.execute("PRAGMA synchronous = OFF")
             self._database.executescript(SAMPLES_DDL)
-            self._statements = {table: self._insert_statement(table) for table in self._tables()}
+            self._statements = {table: self._insert_statements(table) for table in self._tables()}
         except (sqlite3.Error, OSError) as error:
             raise RecordingFailed(self._message(error)) from error
         self._thread = threading.Thread(target=self._write_until_closed, name="spool", daemon=True)
@@ -68,9 +71,11 @@ class Spool:
     def _tables(self) -> list[str]:
         return [name for (name,) in self._database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
 
-    def _insert_statement(self, table: str) -> str:
-        columns = len(self._database.execute(f"PRAGMA table_info({table})").fetchall())
-        return f"INSERT INTO {table} VALUES ({', '.join('?' * columns)})"
+    def _insert_statements(self, table: str) -> tuple[str, str]:
+        """For one row, and for many of them."""
+        row = f"({', '.join('?' * len(self._database.execute(f'PRAGMA table_info({table})').fetchall()))})"
+        one = f"INSERT INTO {table} VALUES {row}"
+        return one, f"{one}{f', {row}' * (_ROWS_AT_ONCE - 1)}"
 
     def _write_until_closed(self) -> None:
         tune_thread()
@@ -92,7 +97,11 @@ class Spool:
             return
         self._database.execute("BEGIN")
         for table, together in batches.items():
-            self._database.executemany(self._statements[table], together)
+            whole = len(together) - len(together) % _ROWS_AT_ONCE
+            one, several = self._statements[table]
+            for first in range(0, whole, _ROWS_AT_ONCE):
+                self._database.execute(several, list(chain.from_iterable(together[first : first + _ROWS_AT_ONCE])))
+            self._database.executemany(one, together[whole:])
         self._database.execute("COMMIT")
 
     def _message(self, error: Exception) -> str:
