@@ -6,15 +6,16 @@ had · 4 a heal failed, something is still broken · 130 interrupted, after heal
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
 import shutil
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import click
 
@@ -104,21 +105,58 @@ def quiet_pipe() -> NoReturn:
     raise SystemExit(BROKEN_PIPE)
 
 
-def _first_sentence(command: click.Command) -> str:
+def first_sentence(command: click.Command) -> str:
+    """Of its help: what a list of commands says of it."""
     text = " ".join((command.help or "").split())
     return re.split(r"(?<=[^.])\.(?= [A-Z]|$)", text, maxsplit=1)[0] + "."
+
+
+class Deferred(NamedTuple):
+    """A command whose module is read once it is asked for: reading all of them takes longer than most commands do."""
+
+    module: str
+    attribute: str
+    says: str
+    """The first sentence of its help."""
+
+    def loaded(self) -> click.Command:
+        """The command itself."""
+        command: click.Command = getattr(importlib.import_module(self.module), self.attribute)
+        return command
 
 
 class Surface(click.Group):
     """A click group whose commands end as this module says, whatever goes wrong in them."""
 
+    def __init__(self, *args: Any, deferred: Mapping[str, Deferred] | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._deferred = dict(deferred or {})
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order in which they were added: the way one works, not the alphabet."""
-        return list(self.commands)
+        return [*self._deferred, *(name for name in self.commands if name not in self._deferred)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Reads its module where that was put off."""
+        if cmd_name not in self.commands and cmd_name in self._deferred:
+            self.add_command(self._deferred[cmd_name].loaded(), cmd_name)
+        return super().get_command(ctx, cmd_name)
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """With the nearest spelling among all commands: click itself knows of those only whose modules are read."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.exceptions.NoSuchCommand:
+            raise click.exceptions.NoSuchCommand(args[0], possibilities=self.list_commands(ctx), ctx=ctx) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Each command with the whole first sentence of its help, wrapped instead of cut off."""
-        rows = [(name, _first_sentence(command)) for name, command in self.commands.items() if not command.hidden]
+        rows = [(name, deferred.says) for name, deferred in self._deferred.items()]
+        rows += [
+            (name, first_sentence(command))
+            for name, command in self.commands.items()
+            if name not in self._deferred and not command.hidden
+        ]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from chaoskit.engine.registry import DEFAULT_BACKEND, Registry
 from chaoskit.engine.spelling import nearest
 from chaoskit.model.errors import InputError, Problem
-from chaoskit.ports.lab import Backend
+
+if TYPE_CHECKING:  # read when a backend is asked for
+    from chaoskit.ports.lab import Backend
 
 
 @dataclass

@@ -273,7 +273,10 @@ def command_tables() -> str:
 
 
 def _commands(group: click.Group, prefix: str = "") -> Iterator[tuple[str, click.Command]]:
-    for name, command in group.commands.items():
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
         if isinstance(command, click.Group) and command.invoke_without_command:
             yield prefix + name, command
         if isinstance(command, click.Group):

@@ -9,11 +9,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner
 
 from chaoskit.surfaces import doctor
 from chaoskit.surfaces.cli import COMMANDS, cli
+from chaoskit.surfaces.endings import first_sentence
 from tests.archive.folders import own, write_run
 from tests.engine.toy import written
 from tests.surfaces.shell import on_terminal, toy
@@ -31,7 +33,21 @@ def test_help_fits_and_is_whole(width: int) -> None:
     assert "Begin with `chaoskit doctor`" in " ".join(shown.split())
     assert "130  interrupted, after healing" in shown
     named = re.findall(r"^  ([a-z]+)(?:  |$)", shown.partition("Commands:")[2], re.MULTILINE)
-    assert named == [command.name for command in COMMANDS], "in the order in which one works"
+    assert named == list(COMMANDS), "in the order in which one works"
+
+
+@pytest.mark.parametrize("name", list(COMMANDS))
+def test_the_list_of_commands_says_what_the_help_of_each_says(name: str) -> None:
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
+    assert (command.name, COMMANDS[name].says) == (name, first_sentence(command))
+
+
+def test_help_reads_no_command() -> None:
+    script = "import sys; from chaoskit.surfaces.cli import main\ntry: main(['--help'])\nfinally: print(*sys.modules)"
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    read = ended.stdout.split()
+    assert not {"numpy", "jinja2", "docker", "scapy", *(deferred.module for deferred in COMMANDS.values())} & set(read)
 
 
 def test_no_words_at_all_give_the_help() -> None:
@@ -47,6 +63,7 @@ def test_no_words_at_all_give_the_help() -> None:
     [
         (("history", "--verdict", "pased"), "passed"),
         (("schema", "experimnt"), "experiment"),
+        (("lab", "stauts"), "status"),
         (("calibrate", "--kind", "refsue"), "refuse"),
         (("rnu",), "run"),
         (("run", "--bakend", "x", "y"), "--backend"),
