@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from chaoskit.engine.addressing import is_v6, network_of
+from chaoskit.engine.candidates import candidate_nodes
 from chaoskit.engine.checking_order import OrderChecker, radius_problems
 from chaoskit.engine.checking_trials import over_trials_problems
 from chaoskit.engine.document import Document, Keys
@@ -372,38 +373,3 @@ class Checker:
 
 def _said(selector: Selector) -> str:
     return ", ".join(f"{k}: {v}" for k, v in selector.model_dump(exclude_defaults=True).items())
-
-
-def candidate_nodes(selector: Selector, lab: LabSpec) -> tuple[str, ...]:
-    """The nodes that a selector may ever hit: for a role, all that can hold it."""
-    found: Iterable[str] = lab.node_names()
-    if selector.node is not None:
-        found = [n for n in found if n == selector.node]
-    if selector.nodes:
-        found = [n for n in found if n in selector.nodes]
-    if selector.group is not None:
-        members = lab.group_members(selector.group) if selector.group in lab.nodes else ()
-        found = [n for n in found if n in members]
-    if selector.role is not None:
-        found = [n for n in found if lab.services_of(n)]
-    return tuple(found)
-
-
-def endpoint_problems(lab: LabSpec, document: Document, registry: Registry) -> Iterator[Problem]:
-    """Endpoints against the client type that speaks their kind."""
-    kinds = registry.names("clients")
-    for name, endpoint in lab.endpoints.items():
-        keys: Keys = ("endpoints", name)
-        if endpoint.kind not in kinds:
-            yield unknown(document, (*keys, "kind"), "client type", endpoint.kind, kinds)
-            continue
-        options: type[BaseModel] = registry.load("clients", endpoint.kind).EndpointOptions
-        extra: Mapping[str, Any] = endpoint.model_extra or {}
-        try:
-            options.model_validate(extra)
-        except ValidationError as error:
-            for problem in problems_of(error, options, document, keys, extra):
-                if problem.message == "unknown key":
-                    allowed = (*written_names(EndpointSpec), *written_names(options))
-                    problem = problem.model_copy(update={"allowed": allowed, "nearest": nearest(problem.value, allowed)})
-                yield problem

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from chaoskit.engine.checking import candidate_nodes
+from chaoskit.engine.candidates import candidate_nodes
 from chaoskit.model.experiment import Action, Selector
 from chaoskit.model.lab import LabSpec
 from chaoskit.model.units import Duration

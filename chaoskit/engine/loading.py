@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from chaoskit.engine.checking import Checker, endpoint_problems
+from chaoskit.engine.checking import Checker
+from chaoskit.engine.checking_endpoints import endpoint_problems
 from chaoskit.engine.checking_order import action_names, radius_problems
 from chaoskit.engine.document import Document, Keys
 from chaoskit.engine.explaining import problems_of

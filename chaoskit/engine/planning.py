@@ -9,7 +9,8 @@ import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from chaoskit.engine.checking import FRESH_DEADLINE_LIMIT_S, candidate_nodes
+from chaoskit.engine.candidates import candidate_nodes
+from chaoskit.engine.checking import FRESH_DEADLINE_LIMIT_S
 from chaoskit.engine.checking_trials import over_trials_notes
 from chaoskit.engine.expanding import Injectable, expanded, is_by_clock
 from chaoskit.engine.loading import Loaded, LoadedLab

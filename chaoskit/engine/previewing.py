@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from chaoskit.engine.checking import candidate_nodes
+from chaoskit.engine.candidates import candidate_nodes
 from chaoskit.engine.expanding import Injectable
 from chaoskit.engine.loading import Loaded
 from chaoskit.engine.scene import chosen_nodes, groups_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from chaoskit.engine.blast_radius import Hit, Surroundings, excess, hit_of, protected_nodes
-from chaoskit.engine.checking import candidate_nodes
+from chaoskit.engine.candidates import candidate_nodes
 from chaoskit.engine.expanding import Injectable, comes_after, known_nodes, windows
 from chaoskit.engine.loading import Loaded
 from chaoskit.engine.previewing import preview

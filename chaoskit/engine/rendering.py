@@ -23,15 +23,13 @@ from chaoskit.engine.spelling import nearest
 from chaoskit.engine.templating import TemplateRefused, rendered
 from chaoskit.engine.yaml_source import MAX_BYTES
 from chaoskit.model.capability import Capability
+from chaoskit.model.check import Check, CommandCheck, HttpCheck
 from chaoskit.model.container import ContainerSpec
 from chaoskit.model.errors import InputError, Problem
 from chaoskit.model.lab import (
-    Check,
-    CommandCheck,
     DrainPlan,
     FilePlan,
     FileSpec,
-    HttpCheck,
     InterfacePlan,
     LabPlan,
     LabSpec,

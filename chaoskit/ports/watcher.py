@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar, Literal, Protocol
 
-from chaoskit.model.lab import Check
+from chaoskit.model.check import Check
 from chaoskit.model.record import Record
 
 

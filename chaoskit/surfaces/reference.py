@@ -7,7 +7,6 @@ depends on the machine: the same code gives the same text, and the test run comp
 from __future__ import annotations
 
 import inspect
-import io
 import json
 import re
 import sys
@@ -19,7 +18,6 @@ from typing import Annotated, Any, Union, get_args, get_origin
 import click
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from ruamel.yaml import YAML
 
 from chaoskit.engine.explaining import written_name
 from chaoskit.engine.registry import Registry
@@ -32,6 +30,7 @@ from chaoskit.ports.measure import Objective
 from chaoskit.surfaces import measured, worked_example
 from chaoskit.surfaces.catalogue import client_data, fault_data
 from chaoskit.surfaces.documentation import default_words, field_docs, type_words
+from chaoskit.surfaces.markdown import anchor, bullets, cell, default_cell, paragraphs, summary, table, yaml_text
 from chaoskit.surfaces.schema import experiment_schema, lab_schema, result_schema
 
 HEADER = "<!-- Written by `make docs` from the code; edit the code, not this page. -->\n"
@@ -77,9 +76,9 @@ def families_table(registry: Registry) -> str:
         families.setdefault(name.partition(".")[0], []).append(name)
     rows = []
     for family, names in families.items():
-        links = (f"[{name.partition('.')[2] or name}](docs/faults.md#{_anchor(name)})" for name in names)
+        links = (f"[{name.partition('.')[2] or name}](docs/faults.md#{anchor(name)})" for name in names)
         rows.append((f"`{family}`", ", ".join(links)))
-    return _table(("Family", "Faults"), rows)
+    return table(("Family", "Faults"), rows)
 
 
 def _faults(registry: Registry) -> Iterable[tuple[str, type[Fault]]]:
@@ -94,7 +93,7 @@ def faults_page(registry: Registry) -> str:
         "Each fault is one entry of `method`. Steps are shown for the example of each fault on a lab of `db1` (the primary), "
         "`db2`, `db3` and `app` (where clients run). `chaoskit faults NAME` prints the same on a terminal. How to add one: "
         "[extending/fault.md](extending/fault.md).\n",
-        _list(f"[`{name}`](#{_anchor(name)}): {_summary(kind)}" for name, kind in _faults(registry)),
+        bullets(f"[`{name}`](#{anchor(name)}): {summary(kind)}" for name, kind in _faults(registry)),
     ]
     for name, kind in _faults(registry):
         parts.append(_fault_section(name, kind))
@@ -103,25 +102,25 @@ def faults_page(registry: Registry) -> str:
 
 def _fault_section(name: str, kind: type[Fault]) -> str:
     data = fault_data(name, kind, {})
-    given = [(f"`{p['name']}`", _cell(p["type"]), _default(p["default"]), _cell(p["meaning"])) for p in data["parameters"]]
+    given = [(f"`{p['name']}`", cell(p["type"]), default_cell(p["default"]), cell(p["meaning"])) for p in data["parameters"]]
     steps = data["example_steps"]
     parts = [
         f"## {name}\n",
-        _paragraphs(data["description"]),
+        paragraphs(data["description"]),
         f"Stands for: {data['outage']}.\n",
         "Parameters, under `with:`:\n" if given else "No parameters.\n",
-        _table(("Key", "Value", "Default", "Meaning"), given) if given else "",
+        table(("Key", "Value", "Default", "Meaning"), given) if given else "",
         "Example:\n",
-        f"```yaml\n{_yaml([data['example']])}\n```\n",
+        f"```yaml\n{yaml_text([data['example']])}\n```\n",
         "Steps:\n",
-        _list(steps["inject"]),
+        bullets(steps["inject"]),
         "Restored by:\n" if steps["heal"] else "The example leaves nothing in force, so there is nothing to restore.\n",
-        _list(steps["heal"]) if steps["heal"] else "",
+        bullets(steps["heal"]) if steps["heal"] else "",
         "Nothing stays in force after the injection; healing makes good what it broke.\n"
         if data["one_shot"] and steps["heal"]
         else "",
         "Needs:\n",
-        _list(f"`{n['capability']}`{'' if n['required'] else ' (not required)'}, {n['why']}" for n in data["needs"]),
+        bullets(f"`{n['capability']}`{'' if n['required'] else ' (not required)'}, {n['why']}" for n in data["needs"]),
         f"Where it runs: {where_it_runs(data['needs'])}\n",
     ]
     return "\n".join(part for part in parts if part)
@@ -161,9 +160,9 @@ def clients_page(registry: Registry) -> str:
         )
         parts += [
             f"## {name}\n",
-            _paragraphs(inspect.getdoc(kind) or ""),
+            paragraphs(inspect.getdoc(kind) or ""),
             "Operations:\n",
-            _list(operations),
+            bullets(operations),
             f"Classes: {', '.join(f'`{c}`' for c in data['classes'])}.\n",
             "Keys of the client, besides those of every client:\n" if data["options"] else "No further keys of the client.\n",
             _key_table(data["options"]) if data["options"] else "",
@@ -180,7 +179,7 @@ def objectives_page(registry: Registry) -> str:
     rows = []
     for name, kind in registry.all("objectives").items():
         objective: Objective = kind
-        rows.append((f"`{name}`", _cell(_summary(objective)), f"`{name}: {objective.example}`"))
+        rows.append((f"`{name}`", cell(summary(objective)), f"`{name}: {objective.example}`"))
     parts = [
         HEADER,
         "# Objectives\n",
@@ -188,7 +187,7 @@ def objectives_page(registry: Registry) -> str:
         "none of it does, and unknown in between or where the figure is invalid. Unknown is never a pass. How each figure is "
         "computed: "
         "[measurement.md](measurement.md).\n",
-        _table(("Objective", "What it promises", "Example"), rows),
+        table(("Objective", "What it promises", "Example"), rows),
         "`rto`, `outage` and `availability` hold for every client of class `fresh`, or for those that are named: "
         '`rto: {orders: "<= 30s"}`. `rpo` takes any of `writes`, `window` (a duration), '
         "`duplicates`, `phantoms` and `divergence`. `stale_reads` takes any of `reads`, `writes` and `behind` (a duration), for "
@@ -209,7 +208,7 @@ def keys_page(model: type[BaseModel], file: str, guide: str) -> str:
     ]
     for record in records:
         title = f"The file itself ({record.__name__})" if record is model else record.__name__
-        parts += [f"## {title}\n", _paragraphs(record.__doc__ or ""), _record_table(record)]
+        parts += [f"## {title}\n", paragraphs(record.__doc__ or ""), _record_table(record)]
     return "\n".join(parts)
 
 
@@ -236,8 +235,8 @@ def _record_table(record: type[BaseModel]) -> str:
     docs = field_docs(record)
     rows = []
     for name, info in record.model_fields.items():
-        rows.append((f"`{written_name(name, info)}`", _linked(info), _default(default_words(info)), _cell(docs.get(name, ""))))
-    return _table(("Key", "Value", "Default", "Meaning"), rows)
+        rows.append((f"`{written_name(name, info)}`", _linked(info), default_cell(default_words(info)), cell(docs.get(name, ""))))
+    return table(("Key", "Value", "Default", "Meaning"), rows)
 
 
 def _linked(info: FieldInfo) -> str:
@@ -254,10 +253,10 @@ def _linked_type(annotation: Any) -> str:
     if origin is Annotated:
         return _linked_type(arguments[0])
     if not list(_inner_records(annotation)):
-        return _cell(type_words(annotation))
+        return cell(type_words(annotation))
     if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
         words = type_words(annotation)
-        return _cell(words) if words.startswith("limit") else f"[{annotation.__name__}](#{annotation.__name__.lower()})"
+        return cell(words) if words.startswith("limit") else f"[{annotation.__name__}](#{annotation.__name__.lower()})"
     if origin in (Union, types.UnionType):
         return " or ".join(dict.fromkeys(_linked_type(a) for a in arguments if a is not type(None)))
     if origin is dict:
@@ -293,11 +292,9 @@ def _command(command: click.Command, name: str) -> str:
     for parameter in command.params:
         record = parameter.get_help_record(context) if isinstance(parameter, click.Option) else None
         if record is not None:
-            rows.append((f"`{record[0]}`", _cell(" ".join(record[1].split()))))
+            rows.append((f"`{record[0]}`", cell(" ".join(record[1].split()))))
     return "\n".join(
-        part
-        for part in (f"### {name}\n", f"`{usage}`\n", f"{_cell(text)}\n", _table(("Option", ""), rows) if rows else "")
-        if part
+        part for part in (f"### {name}\n", f"`{usage}`\n", f"{cell(text)}\n", table(("Option", ""), rows) if rows else "") if part
     )
 
 
@@ -310,53 +307,14 @@ def capability_table(registry: Registry) -> str:
     rows = [
         (f"`{n}`", "yes", "no" if n in ROOTLESS_LACKS else "yes", ", ".join(needing[n]) or "no fault") for n in sorted(needing)
     ]
-    return _table(("Capability", "As root", "Rootless", "Needed by"), rows)
+    return table(("Capability", "As root", "Rootless", "Needed by"), rows)
 
 
 def _key_table(rows: Iterable[Mapping[str, str]]) -> str:
-    return _table(
+    return table(
         ("Key", "Value", "Default", "Meaning"),
-        [(f"`{r['name']}`", _cell(r["type"]), _default(r["default"]), _cell(r["meaning"])) for r in rows],
+        [(f"`{r['name']}`", cell(r["type"]), default_cell(r["default"]), cell(r["meaning"])) for r in rows],
     )
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}"]
-    lines += [f"| {' | '.join(row)} |" for row in rows]
-    return "\n".join(lines) + "\n"
-
-
-def _list(items: Iterable[str]) -> str:
-    return "\n".join(f"- {item}" for item in items) + "\n"
-
-
-def _yaml(data: Any) -> str:
-    stream, writer = io.StringIO(), YAML()
-    writer.default_flow_style = None
-    writer.dump(data, stream)
-    return stream.getvalue().rstrip()
-
-
-def _default(words: str) -> str:
-    return words if words in ("required", "none") else f"`{words}`"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
-
-
-def _paragraphs(docstring: str) -> str:
-    return "\n\n".join(" ".join(p.split()) for p in inspect.cleandoc(docstring).split("\n\n")) + "\n"
-
-
-def _summary(described: Any) -> str:
-    text = inspect.getdoc(described) or ""
-    return " ".join(text.split("\n\n")[0].split())
-
-
-def _anchor(title: str) -> str:
-    """As GitHub makes it of a heading."""
-    return re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
 
 
 def generated(registry: Registry, root: Path) -> dict[Path, str]:

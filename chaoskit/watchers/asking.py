@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import urlsplit
 
+from chaoskit.model.check import Check, CommandCheck, HttpCheck, TcpCheck
 from chaoskit.model.errors import InputError, Problem
-from chaoskit.model.lab import Check, CommandCheck, HttpCheck, TcpCheck
 from chaoskit.watchers.namespaces import NodeNetworks, NodeOff
 
 _STATUS_LINE_BYTES = 4096

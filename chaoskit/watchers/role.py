@@ -16,8 +16,8 @@ from typing import ClassVar
 
 from chaoskit.agents.lines import CommandReader, ReportWriter, log_line
 from chaoskit.agents.spool import Spool
+from chaoskit.model.check import Check
 from chaoskit.model.errors import RecordingFailed
-from chaoskit.model.lab import Check
 from chaoskit.model.record import Record
 from chaoskit.ports.watcher import RoleBeat, RoleChanged, RoleWatchConfig
 from chaoskit.watchers.asking import Question, Said, question

@@ -7,17 +7,16 @@ import sys
 from pathlib import Path
 from typing import Any, Literal
 
+from chaoskit.model.check import HttpCheck, TcpCheck
 from chaoskit.model.lab import (
     DrainPlan,
     FilePlan,
-    HttpCheck,
     ImageSpec,
     InterfacePlan,
     LabPlan,
     NodePlan,
     ReadySpec,
     ServicePlan,
-    TcpCheck,
     VolumeSpec,
 )
 from chaoskit.model.units import Duration, Size

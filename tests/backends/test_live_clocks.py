@@ -22,9 +22,9 @@ from chaoskit.engine.scene import LiveScene
 from chaoskit.faults.time_jump import TimeJump
 from chaoskit.faults.time_skew import TimeSkew
 from chaoskit.model.capability import PROCESS_CLOCK, Survey
+from chaoskit.model.check import CommandCheck, HttpCheck
 from chaoskit.model.errors import StepFailed
 from chaoskit.model.facts import ClockQuery, ProcessesQuery, ProcessInfo, ServiceQuery
-from chaoskit.model.lab import CommandCheck, HttpCheck
 from chaoskit.model.steps import (
     STEP,
     Exec,

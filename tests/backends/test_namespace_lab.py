@@ -15,6 +15,7 @@ import pytest
 from chaoskit.backends.namespace.lab import NamespaceLab
 from chaoskit.linux import rtnl
 from chaoskit.model.capability import NETWORK_CUT, USERS_MANY, VOLUME_LOSE_UNSYNCED, Survey
+from chaoskit.model.check import CommandCheck
 from chaoskit.model.errors import LabUnavailable, StepFailed
 from chaoskit.model.facts import (
     DroppedQuery,
@@ -28,7 +29,7 @@ from chaoskit.model.facts import (
     ReachQuery,
     ServiceQuery,
 )
-from chaoskit.model.lab import CommandCheck, FilePlan
+from chaoskit.model.lab import FilePlan
 from chaoskit.model.steps import (
     CutLinks,
     Exec,

@@ -14,8 +14,8 @@ from chaoskit.engine.loading import LoadedLab, load, load_lab
 from chaoskit.engine.planning import check_lab
 from chaoskit.engine.templating import rendered
 from chaoskit.model.capability import Survey
+from chaoskit.model.check import CommandCheck
 from chaoskit.model.errors import CapabilityMissing, InputError
-from chaoskit.model.lab import CommandCheck
 from tests.docs.blocks import ROOT
 
 PLAIN = "services: {web: {image: nginx}}\n"

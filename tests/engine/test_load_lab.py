@@ -10,8 +10,8 @@ import pytest
 from chaoskit.engine.loading import LoadedLab, load_lab
 from chaoskit.engine.predicting import ExpressionRefused, evaluated_s
 from chaoskit.engine.rendering import package_path
+from chaoskit.model.check import HttpCheck
 from chaoskit.model.errors import InputError, Problem
-from chaoskit.model.lab import HttpCheck
 from tests.engine.toy import LAB, ToyRegistry, written
 
 PEERS_AT = "services.store.files./etc/peers.conf"

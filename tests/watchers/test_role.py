@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from chaoskit.model.lab import CommandCheck, HttpCheck, TcpCheck
+from chaoskit.model.check import CommandCheck, HttpCheck, TcpCheck
 from chaoskit.ports.watcher import RoleBeat, RoleChanged, RoleWatchConfig
 from tests.clients.postgres_server import free_port
 from tests.clients.scripted_service import ScriptedService

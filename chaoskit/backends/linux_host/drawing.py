@@ -8,7 +8,8 @@ from typing import Any
 from chaoskit.backends.linux_host.node import SWITCH_FD
 from chaoskit.backends.linux_host.wire import LabJson, NodeJson, ServiceJson, packed
 from chaoskit.linux import nft, rtnl
-from chaoskit.model.lab import Check, CommandCheck, HttpCheck, LabPlan, NodePlan, ServicePlan
+from chaoskit.model.check import Check, CommandCheck, HttpCheck
+from chaoskit.model.lab import LabPlan, NodePlan, ServicePlan
 
 _SILENCE = "silence-{}"
 
