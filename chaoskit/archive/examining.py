@@ -14,8 +14,8 @@ from pydantic import ValidationError
 
 from chaoskit.engine.comparing import MACHINE_FACTS, asked
 from chaoskit.engine.judging import RESULT_FILE, series
+from chaoskit.engine.recorded_plan import PLAN_FILE
 from chaoskit.engine.run_directory import OWNER_FILE, RunDirectory
-from chaoskit.engine.store import PLAN_FILE
 from chaoskit.engine.undo import journal_lines, open_debts
 from chaoskit.model.indexed import IndexedRun, RunState, TrialFigure
 from chaoskit.model.result import Result

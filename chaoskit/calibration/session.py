@@ -17,9 +17,10 @@ from chaoskit.calibration.loopback import LocalAgent, LoopbackLab
 from chaoskit.calibration.service import HIT_ADDRESS, SPARED_ADDRESS
 from chaoskit.engine.clock import SystemClock
 from chaoskit.engine.observing import Observation, wait_until
+from chaoskit.engine.recorded_plan import PLAN_FILE
 from chaoskit.engine.run_directory import EventLog, RunDirectory
 from chaoskit.engine.schedule import client_schedule
-from chaoskit.engine.store import PLAN_FILE, merge_spool, read_run
+from chaoskit.engine.store import merge_spool, read_run
 from chaoskit.model.capability import Survey
 from chaoskit.model.errors import LabUnavailable
 from chaoskit.model.experiment import Action, ClientSpec, Experiment, probers

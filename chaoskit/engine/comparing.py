@@ -12,9 +12,9 @@ from pydantic import ValidationError
 
 from chaoskit.engine.judging import RESULT_FILE, series
 from chaoskit.engine.pooling import doubts
+from chaoskit.engine.recorded_plan import PLAN_FILE
 from chaoskit.engine.shifts import Bounded, bounded, shift, shift_verdict
 from chaoskit.engine.statistics import summary
-from chaoskit.engine.store import PLAN_FILE
 from chaoskit.model.comparison import ComparedGroup, ComparedRun, Comparison, Difference, ShiftOutcome, ShiftVerdict
 from chaoskit.model.errors import InputError, Problem
 from chaoskit.model.figures import Figure

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from chaoskit import __version__
 from chaoskit.engine.address_store import address_samples
+from chaoskit.engine.recorded_plan import read_plan
 from chaoskit.engine.sample_store import SampleColumns, SampleFiles, merge_spool
-from chaoskit.model.errors import InputError, Problem, RecordingFailed
+from chaoskit.model.errors import RecordingFailed
 from chaoskit.model.experiment import Prober, probers
 from chaoskit.model.history import Event
 from chaoskit.model.plan import Plan
@@ -21,32 +21,8 @@ from chaoskit.model.recorded import MISSING, ClientSamples, FaultRecord, TrialRe
 
 __all__ = ["merge_spool", "read_events", "read_plan", "read_run"]
 
-PLAN_FILE = "plan.json"
 EVENTS_FILE = "events.jsonl"
 LEAST_WINDOW_NS = 5_000_000_000
-
-
-SHOWN_PLACES = 3
-"""Of what does not fit in a plan."""
-
-
-def read_plan(run_dir: Path) -> Plan:
-    """plan.json. InputError where this is no run directory, or its plan is from an incompatible version."""
-    file = run_dir / PLAN_FILE
-    try:
-        return Plan.model_validate_json(file.read_bytes())
-    except OSError as error:
-        raise InputError([Problem(message=f"no run is recorded here: {error.strerror}", file=str(file))]) from error
-    except ValidationError as error:
-        raise InputError(_unreadable(file, error)) from error
-
-
-def _unreadable(file: Path, error: ValidationError) -> list[Problem]:
-    """A plan is written by chaoskit itself: what does not fit came from another version, or was damaged since."""
-    message = f"the plan of the run cannot be read by chaoskit {__version__}: another version wrote it, or it is damaged"
-    found = error.errors(include_url=False)
-    places = [Problem(message=e["msg"], file=str(file), path=".".join(str(part) for part in e["loc"])) for e in found]
-    return [Problem(message=message, file=str(file)), *places[:SHOWN_PLACES]]
 
 
 def read_events(run_dir: Path) -> tuple[Event, ...]:

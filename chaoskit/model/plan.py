@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from chaoskit.model.blast_radius import BlastRadius
 from chaoskit.model.capability import Survey
@@ -10,6 +12,9 @@ from chaoskit.model.experiment import Action, Experiment
 from chaoskit.model.lab import LabPlan, LabSpec
 from chaoskit.model.record import Record
 from chaoskit.model.steps import Step
+
+PLAN_FORMAT = 1
+"""Of plan.json; one more whenever this code could misread what an earlier one wrote."""
 
 
 class PlannedAction(Record):
@@ -72,6 +77,8 @@ class SourceFile(Record):
 class Plan(Record):
     """What `plan` returns and `run` carries out."""
 
+    format: Annotated[int, Field(ge=1, le=PLAN_FORMAT)] = PLAN_FORMAT
+    """Of the run directory; one from before there were formats does not say, and is read as the first."""
     experiment: Experiment
     experiment_source: SourceFile
     lab: LabSpec

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from chaoskit.engine.measuring import MEASURES_FILE, measure_run
+from chaoskit.engine.recorded_plan import unknown_fields
 from chaoskit.model.figures import Figure
 from chaoskit.model.result import TrialMeasures
 from chaoskit.surfaces.reading import JSON
@@ -24,6 +25,8 @@ def measure(run_directory: Path, reports: Path, as_json: bool) -> int:
     Writes measures.json; --json prints the same bytes. Nothing is judged or rendered: `chaoskit report RUN` does that.
     """
     directory = existing_run(run_directory, reports)
+    if left_out := unknown_fields(directory):
+        click.echo(f"another version of chaoskit recorded this run; left out of its plan: {', '.join(left_out)}", err=True)
     trials = measure_run(directory)
     if as_json:
         click.echo((directory / MEASURES_FILE).read_bytes(), nl=False)
