@@ -39,10 +39,11 @@ def run_plan(
     keep_lab: bool = False,
     on_lab: str | None = None,
     secrets: Mapping[str, str] | None = None,
+    interrupts: Interrupts | None = None,
 ) -> tuple[ChaoskitError | None, str | None]:
     """Run every trial. Returns what ended the run early, or None, and the id of the lab that was kept.
 
-    `on_lab`: a lab that is up already, used by every trial and left up.
+    `on_lab`: a lab that is up already, used by every trial and left up. `interrupts`: what they have noted ends the run at once.
 
     Afterwards the run directory holds all the evidence there is, whatever happened; it still belongs to this process, which
     judges it and then releases it. Errors that are chaoskit's own fault (a bug) are raised, after healing.
@@ -51,7 +52,7 @@ def run_plan(
     run.write_json("environment.json", environment(run_id))
     _copy_sources(plan, run)
     events = EventLog(run, clock, progress.event)
-    interrupts = Interrupts()
+    interrupts = interrupts or Interrupts()
     context = RunContext(
         plan=plan,
         backend=backend,

@@ -13,6 +13,7 @@ from typing import Any, Protocol, Self
 import click
 
 from chaoskit.engine.clock import SystemClock
+from chaoskit.engine.interrupting import Interrupts
 from chaoskit.engine.judging import judge_run
 from chaoskit.engine.loading import Loaded, load
 from chaoskit.engine.measuring import measure_run
@@ -109,7 +110,7 @@ def loaded_and_planned(request: Request, installed: Installed) -> tuple[Loaded, 
     return loaded, planned(loaded, request.backend, request.seed, installed, request.max_targets)
 
 
-def conducted(request: Request, installed: Installed, progress: Shown) -> Conducted:
+def conducted(request: Request, installed: Installed, progress: Shown, interrupts: Interrupts | None = None) -> Conducted:
     """Carry a run out and judge it. InputError and CapabilityMissing before anything is started.
 
     Whatever ended a run early is healed, judged and told in what is returned; it is raised where no report could be made.
@@ -138,6 +139,7 @@ def conducted(request: Request, installed: Installed, progress: Shown) -> Conduc
                 keep_lab=request.keep_lab,
                 on_lab=request.on_lab,
                 secrets=secret_values(loaded.experiment, loaded.folder),
+                interrupts=interrupts,
             )
         result, written = _judged_after(directory.path, ended_by)
     finally:

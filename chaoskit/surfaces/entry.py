@@ -15,9 +15,8 @@ def main() -> None:
         from chaoskit.surfaces.cli import main as command_line
 
         command_line()
-    except SystemExit as ending:
-        if ending.code == INTERRUPTED:
-            _hear_no_more()
+    except SystemExit:
+        _hear_no_more()
         raise
     except KeyboardInterrupt:
         _hear_no_more()
@@ -26,8 +25,9 @@ def main() -> None:
 
 
 def _hear_no_more() -> None:
-    """All is healed and said; one more Ctrl-C, while the interpreter tidies up, would make it a death by signal."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """All is healed and said; a signal that comes while the interpreter tidies up would make it a death by signal."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
 
 
 if __name__ == "__main__":

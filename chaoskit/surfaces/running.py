@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from chaoskit.engine.clock import SystemClock
+from chaoskit.engine.interrupting import Interrupts
 from chaoskit.engine.recovering import Recovered, dead_runs, recover_run, sweep_leftovers
 from chaoskit.engine.spelling import nearest
 from chaoskit.model.errors import ChaoskitError, HealFailed, InputError, Problem
@@ -105,16 +106,18 @@ def run(
         tolerance=tolerance,
     )
     progress = QuietProgress() if quiet or as_json else LiveProgress() if _stderr_is_terminal() else PlainProgress()
-    ended = conducted(request, installed, progress)
-    if as_json:
-        say_json(ended.result.model_dump_json(by_alias=True, indent=2))
-    else:
-        say_verdict(ended.result, ended.ended_by, ended.written)
-        if ended.comparison is not None:
-            say()
-            say_comparison(ended.comparison)
-        if ended.kept_lab is not None:
-            say(f"The lab stays up: chaoskit lab status {ended.kept_lab} · chaoskit lab down {ended.kept_lab}")
+    interrupts = Interrupts()
+    with interrupts.outlasted():
+        ended = conducted(request, installed, progress, interrupts)
+        if as_json:
+            say_json(ended.result.model_dump_json(by_alias=True, indent=2))
+        else:
+            say_verdict(ended.result, ended.ended_by, ended.written)
+            if ended.comparison is not None:
+                say()
+                say_comparison(ended.comparison)
+            if ended.kept_lab is not None:
+                say(f"The lab stays up: chaoskit lab status {ended.kept_lab} · chaoskit lab down {ended.kept_lab}")
     return ended.exit_code
 
 

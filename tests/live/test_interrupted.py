@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tests.live.shop import POWER_OFF, Place, Running
+from tests.live.shop import POWER_OFF, Place, Running, until
 
 pytestmark = pytest.mark.lab
 
@@ -68,6 +68,31 @@ def test_again_and_again_while_it_heals(place: Place) -> None:
             os.killpg(run.pid, signal.SIGINT)
         time.sleep(0.05)
     interrupted(place, run, "SIGINT", faults=2)
+
+
+def test_told_to_end_again_and_again_until_it_has(place: Place) -> None:
+    """Also while it judges, says its verdict and tidies up: a time-out of CI that kills a run still gets the report."""
+    run = holding(place)
+    deadline = time.monotonic() + 60
+    while run.process.poll() is None and time.monotonic() < deadline:
+        run.signal(signal.SIGTERM)
+        time.sleep(0.01)
+    interrupted(place, run, "SIGTERM", faults=2)
+
+
+def test_told_to_end_once_all_is_recorded(place: Place) -> None:
+    """What was measured is whole, and is judged."""
+    run = place.start("run", place.write(baseline="1s", recovery="2s", method=[POWER_OFF | {"at": "200ms", "for": "1s"}]))
+    until(lambda: any('"run.ended"' in file.read_text() for d in place.runs() if (file := d / "events.jsonl").exists()), "", 60)
+    while run.process.poll() is None:
+        run.signal(signal.SIGTERM)
+        time.sleep(0.01)
+    ended = run.end()
+    assert ended.code in (0, 1, 3), ended
+    assert place.result()["incomplete"] is None
+    assert ended.out.strip().startswith(("PASSED", "FAILED", "UNKNOWN"))
+    assert (place.run_directory() / "report.html").exists()
+    assert place.traces() == []
 
 
 def test_while_the_lab_is_built(place: Place) -> None:

@@ -13,9 +13,10 @@ from chaoskit.surfaces import cli, entry
 
 @pytest.fixture(autouse=True)
 def _signals_as_before() -> Iterator[None]:
-    before = signal.getsignal(signal.SIGINT)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     yield
-    signal.signal(signal.SIGINT, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def ended(monkeypatch: pytest.MonkeyPatch, by: BaseException) -> object:
@@ -41,8 +42,10 @@ def test_one_that_comes_while_the_first_is_being_told_is_the_same(
     signal.raise_signal(signal.SIGINT)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("code", [0, 1, 3, 4])
-def test_any_other_ending_is_interrupted_as_before(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+def test_a_signal_after_all_is_said_changes_no_verdict(
+    monkeypatch: pytest.MonkeyPatch, code: int, number: signal.Signals
+) -> None:
     assert ended(monkeypatch, SystemExit(code)) == code
-    with pytest.raises(KeyboardInterrupt):
-        signal.raise_signal(signal.SIGINT)
+    signal.raise_signal(number)
