@@ -24,7 +24,9 @@ from chaoskit.model.steps import CutLinks, Freeze, JoinLinks, Link, PowerOff, Po
 
 pytestmark = [pytest.mark.docker, pytest.mark.root, pytest.mark.xdist_group("machine")]
 
-SUBNET = "198.19.240.0/24"
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+NETWORK = f"198.19.{240 + WORKER % 16}"
+"""Its first three numbers: one engine refuses the same to two workers."""
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +40,8 @@ def containers() -> Iterator[dict[str, str]]:
     api, project = found.client.api, f"ck-test-{os.getpid()}"
     from docker.types import IPAMConfig, IPAMPool
 
-    network = api.create_network(project, driver="bridge", ipam=IPAMConfig(pool_configs=[IPAMPool(subnet=SUBNET)]))["Id"]
+    pool = IPAMPool(subnet=f"{NETWORK}.0/24")
+    network = api.create_network(project, driver="bridge", ipam=IPAMConfig(pool_configs=[pool]))["Id"]
     ids: dict[str, str] = {}
     try:
         for number in (1, 2, 3):
@@ -53,7 +56,7 @@ def containers() -> Iterator[dict[str, str]]:
                 },
                 host_config=api.create_host_config(restart_policy={"Name": "always"}, init=True),
                 networking_config=api.create_networking_config(
-                    {project: api.create_endpoint_config(ipv4_address=f"198.19.240.1{number}")}
+                    {project: api.create_endpoint_config(ipv4_address=f"{NETWORK}.1{number}")}
                 ),
             )
             ids[f"web{number}"] = made["Id"]
