@@ -43,7 +43,7 @@ check: install
 test: export CHAOSKIT_TEST_DEPTH := deep
 test: check
 	@sh tests/install_packages.sh
-	@sh tests/with_docker.sh $(BIN) $(BIN)/pytest -m "lab or root or patroni or slow or docker" -q
+	@sh tests/with_docker.sh $(BIN) $(BIN)/pytest -n 2 --dist loadgroup -m "lab or root or patroni or slow or docker" -q
 
 chaos: install
 	CHAOSKIT_TEST_MOMENTS=100 CHAOSKIT_TEST_DOCKER_MOMENTS=25 $(BIN)/pytest tests/live/test_standing_lab.py tests/live/test_killed.py tests/live/test_docker_killed.py -q -s
