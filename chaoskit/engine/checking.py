@@ -9,7 +9,6 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from chaoskit.engine.addressing import is_v6, network_of
-from chaoskit.engine.candidates import candidate_nodes
 from chaoskit.engine.checking_order import OrderChecker, radius_problems
 from chaoskit.engine.checking_trials import over_trials_problems
 from chaoskit.engine.document import Document, Keys
@@ -22,6 +21,7 @@ from chaoskit.engine.spelling import nearest, unknown
 from chaoskit.model.errors import Problem
 from chaoskit.model.experiment import NEWEST_OPERATION, Action, ClientSpec, Experiment, Selector, WatcherSpec
 from chaoskit.model.lab import EndpointSpec, LabSpec
+from chaoskit.ports.candidates import candidate_nodes
 from chaoskit.ports.client import Intended, objections
 from chaoskit.ports.fault import Fault
 from chaoskit.ports.measure import unfit_clients

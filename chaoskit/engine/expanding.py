@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from chaoskit.engine.candidates import candidate_nodes
 from chaoskit.model.experiment import Action, Selector
 from chaoskit.model.lab import LabSpec
 from chaoskit.model.units import Duration
+from chaoskit.ports.candidates import candidate_nodes
 from chaoskit.ports.fault import Fault
 
 

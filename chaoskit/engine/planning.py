@@ -9,7 +9,6 @@ import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from chaoskit.engine.candidates import candidate_nodes
 from chaoskit.engine.checking import FRESH_DEADLINE_LIMIT_S
 from chaoskit.engine.checking_trials import over_trials_notes
 from chaoskit.engine.expanding import Injectable, expanded, is_by_clock
@@ -20,6 +19,7 @@ from chaoskit.engine.refusing import refusals
 from chaoskit.model.capability import CONTAINER_IMAGE, PACKAGES_DEBIAN, VOLUME_PROGRAM, Need, Survey
 from chaoskit.model.errors import CapabilityMissing, InputError
 from chaoskit.model.plan import Plan, PlannedAction, TrialPlan
+from chaoskit.ports.candidates import candidate_nodes
 from chaoskit.ports.client import missing_drivers
 
 SHORT_BASELINE_S = 30.0

@@ -9,7 +9,6 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from chaoskit.engine.candidates import candidate_nodes
 from chaoskit.engine.expanding import Injectable
 from chaoskit.engine.loading import Loaded
 from chaoskit.engine.scene import chosen_nodes, groups_of
@@ -19,6 +18,7 @@ from chaoskit.model.facts import ProcessInfo, Query, Reading
 from chaoskit.model.files import FileState
 from chaoskit.model.lab import DrainPlan, LabPlan, NodePlan
 from chaoskit.model.steps import Step
+from chaoskit.ports.candidates import candidate_nodes
 from chaoskit.ports.fault import Fault
 from chaoskit.ports.process_match import ProcessMatch
 

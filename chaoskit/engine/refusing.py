@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from chaoskit.engine.blast_radius import Hit, Surroundings, excess, hit_of, protected_nodes
-from chaoskit.engine.candidates import candidate_nodes
 from chaoskit.engine.expanding import Injectable, comes_after, known_nodes, windows
 from chaoskit.engine.loading import Loaded
 from chaoskit.engine.previewing import preview
 from chaoskit.model.blast_radius import BlastRadius
 from chaoskit.model.errors import Problem
+from chaoskit.ports.candidates import candidate_nodes
 
 
 def refusals(loaded: Loaded, injectables: Sequence[Injectable]) -> Iterator[Problem]:

@@ -364,8 +364,7 @@ def render_lab(lab: LabFile, backend: str) -> RenderedLab:
                 routes=routes_of(spec, node, network_subnets(spec), interfaces),
             )
         )
-        running = spec.running_of(node)
-        if services or (running is not None and running.id):
+        if spec.may_hold_roles(node):
             for role, check in spec.roles.items():
                 roles[role][node] = renderer.check(check, ("roles", role), names)
     place = renderer.virtual_address

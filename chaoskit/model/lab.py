@@ -262,6 +262,11 @@ class LabSpec(Record):
         group = self.nodes[self.group_of(node)]
         return group.running[self.group_members(self.group_of(node)).index(node)] if group.running else None
 
+    def may_hold_roles(self, node: str) -> bool:
+        """A node without services holds none; what runs in a container of others is not known, so that each of them may."""
+        running = self.running_of(node)
+        return bool(running.id if running is not None else self.services_of(node))
+
     def drain_of(self, group: str) -> DrainSpec | None:
         """How the nodes of a group are drained; None where the lab does not say."""
         own = self.nodes[group]

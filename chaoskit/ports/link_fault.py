@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from chaoskit.model.capability import NETWORK_SHAPE, Need
 from chaoskit.model.errors import StepFailed
 from chaoskit.model.experiment import Selector
 from chaoskit.model.facts import Check, LinkQuery
+from chaoskit.model.lab import LabSpec
 from chaoskit.model.record import Record
 from chaoskit.model.steps import JoinLinks, Link, LinkShape, ShapeLinks, Step
+from chaoskit.ports.candidates import candidate_nodes
 from chaoskit.ports.fault import Facts, Fault, Scene
 from chaoskit.ports.links import Direction, directed, with_peers
 
@@ -42,6 +44,24 @@ class LinkFault(Fault):
 
     def needs(self) -> tuple[Need, ...]:
         return (Need(capability=NETWORK_SHAPE, why="to treat the frames of chosen links on the lab's switch"),)
+
+    def misfits(self, lab: LabSpec, nodes: Sequence[str]) -> Iterator[str]:
+        running = {n: lab.running_of(n) for n in lab.node_names()}
+        for machine in [n for n, spec in running.items() if spec is not None and not spec.id]:
+            hit = [n for n in nodes if n != machine and self._may_meet(lab, n, machine)]
+            if hit:
+                others = ", ".join(n for n in lab.node_names() if n not in (machine, *hit)) or "none here"
+                yield (
+                    f"frames between {', '.join(hit)} and {machine} are not shaped, because {machine} is the network of the "
+                    f"engine's machine itself; name other `peers` ({others})"
+                )
+
+    def _may_meet(self, lab: LabSpec, node: str, machine: str) -> bool:
+        shared = set(lab.networks_of(node)) & set(lab.networks_of(machine))
+        if not shared or (self.network is not None and self.network not in shared):
+            return False
+        # `of`: what an earlier action hit, and nothing hits the engine's machine
+        return self.peers is None or (self.peers.of is None and machine in candidate_nodes(self.peers, lab))
 
     def claims(self, nodes: Sequence[str]) -> tuple[str, ...]:
         # not `links:`: a link may be cut while it is shaped, and the cut wins

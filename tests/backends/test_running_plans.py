@@ -15,7 +15,7 @@ from chaoskit.backends.running.backend import RunningBackend
 from chaoskit.backends.running.lab import compiled, tag_of
 from chaoskit.backends.running.owed import DOWN, ENDED, PAUSED, Owed
 from chaoskit.backends.running.survey import surveyed
-from chaoskit.engine.loading import load_lab
+from chaoskit.engine.loading import load, load_lab
 from chaoskit.linux import nft_host
 from chaoskit.model import capability as names
 from chaoskit.model import steps
@@ -144,6 +144,62 @@ def test_frames_of_the_host_are_not_shaped_and_ports_not_rejected(shop: Any, tmp
         compiled("lab1", wiring(tmp_path), steps.BlockPorts(tag="t", links=link, tcp=("80",), reject=True))
     with pytest.raises(Refused, match="has no cable"):
         compiled("lab1", wiring(tmp_path), steps.SetLink(node="host", up=False))
+
+
+EXPERIMENT = """\
+title: a slow line
+lab:
+  containers: {project: shop}
+  roles: {serving: {tcp: 80}}
+  endpoints: {site: {kind: http, hosts: lb, port: 80}}
+clients: {visitors: {type: http, operation: get, rate: 10/s, endpoint: site}}
+method:
+  - inject: %s
+    target: %s
+    with: %s
+    at: 5s
+    for: 5s
+"""
+
+
+def planned(folder: Path, fault: str, target: str, parameters: str) -> tuple[str, ...]:
+    """The words of all that is refused when such an experiment is loaded."""
+    file = folder / "slow.yaml"
+    file.write_text(EXPERIMENT % (fault, target, parameters), encoding="utf-8")
+    try:
+        load(file)
+    except InputError as error:
+        return tuple(str(problem) for problem in error.problems)
+    return ()
+
+
+@pytest.mark.parametrize(
+    ("target", "parameters"),
+    [
+        ("{node: web1}", "{delay: 50ms}"),
+        ("{node: web1}", "{delay: 50ms, network: shop_net}"),
+        ("{node: web1}", "{delay: 50ms, peers: {all: true}}"),
+        ("{node: web1}", "{delay: 50ms, peers: {nodes: [lb, host]}}"),
+        ("{node: web1}", "{delay: 50ms, peers: {all: true, count: 2}}"),
+        ("{role: serving}", "{delay: 50ms}"),
+    ],
+)
+def test_shaping_the_frames_of_the_host_is_refused_when_planning(target: str, parameters: str, shop: Any, tmp_path: Path) -> None:
+    (said,) = planned(tmp_path, "network.delay", target, parameters)
+    assert "and host are not shaped" in said
+    assert "slow.yaml:8:" in said, "with its place"
+    assert ("(lb, web2)" if "node" in target else "(none here)") in said
+
+
+@pytest.mark.parametrize("parameters", ["{delay: 50ms, peers: {node: lb}}", "{delay: 50ms, peers: {role: serving}}"])
+def test_shaping_between_containers_is_planned(parameters: str, shop: Any, tmp_path: Path) -> None:
+    assert planned(tmp_path, "network.delay", "{node: web1}", parameters) == ()
+    assert planned(tmp_path, "network.delay", "{role: serving}", parameters) == (), "any container may hold a role"
+
+
+@pytest.mark.parametrize("fault", ["network.isolate", "network.port_block"])
+def test_the_host_may_be_cut_off_all_the_same(fault: str, shop: Any, tmp_path: Path) -> None:
+    assert planned(tmp_path, fault, "{node: web1}", "{ports: [80]}" if "port" in fault else "{}") == ()
 
 
 def test_two_labs_of_one_container_are_refused(shop: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

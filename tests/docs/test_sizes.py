@@ -45,4 +45,4 @@ def test_a_long_function_is_seen() -> None:
 
 def test_names_of_modules_say_what_is_in_them() -> None:
     poor = [str(p.relative_to(ROOT)) for p in ROOT.rglob("*") if p.stem in SAYING_NOTHING]
-    assert not poor, f"name it after what it does, as engine/candidates.py: {poor}"
+    assert not poor, f"name it after what it does, as ports/candidates.py: {poor}"

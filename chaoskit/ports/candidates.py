@@ -19,5 +19,5 @@ def candidate_nodes(selector: Selector, lab: LabSpec) -> tuple[str, ...]:
         members = lab.group_members(selector.group) if selector.group in lab.nodes else ()
         found = [n for n in found if n in members]
     if selector.role is not None:
-        found = [n for n in found if lab.services_of(n)]
+        found = [n for n in found if lab.may_hold_roles(n)]
     return tuple(found)
