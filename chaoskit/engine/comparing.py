@@ -18,6 +18,7 @@ from chaoskit.engine.statistics import summary
 from chaoskit.model.comparison import ComparedGroup, ComparedRun, Comparison, Difference, ShiftOutcome, ShiftVerdict
 from chaoskit.model.errors import InputError, Problem
 from chaoskit.model.figures import Figure
+from chaoskit.model.record import first_misfit
 from chaoskit.model.result import Result
 from chaoskit.model.units import Duration, Fraction
 
@@ -53,8 +54,9 @@ def recorded(path: Path) -> Recorded:
     except OSError as error:
         message = f"this run was not judged yet ({error.strerror}): `chaoskit report {path}` does that"
         raise InputError([Problem(message=message, file=str(error.filename or path))]) from error
-    except (ValidationError, ValueError) as error:
-        message = f"cannot be read; `chaoskit report {path}` may write it again: {error}"
+    except ValueError as error:
+        why = first_misfit(error) if isinstance(error, ValidationError) else str(error)
+        message = f"cannot be read; `chaoskit report {path}` may write it again: {why}"
         raise InputError([Problem(message=message, file=str(path))]) from error
     return Recorded(path, result, dict(_facts(plan, result)))
 

@@ -16,6 +16,7 @@ from chaoskit.engine.store import read_run
 from chaoskit.model.errors import ChaoskitError, InputError, Problem
 from chaoskit.model.figures import FaultFigures
 from chaoskit.model.history import Event
+from chaoskit.model.record import first_misfit
 from chaoskit.model.recorded import FaultRecord, TrialRecord
 from chaoskit.model.result import SkippedAction, TrialMeasures
 from chaoskit.ports.measure import Measure
@@ -53,7 +54,7 @@ def read_measures(run_dir: Path) -> tuple[TrialMeasures, ...]:
         raise InputError([Problem(message=f"the run was not measured: {error.strerror}", file=str(file))]) from error
     except ValidationError as error:
         raise InputError(
-            [Problem(message=f"the measures cannot be read; measure the run again: {error}", file=str(file))]
+            [Problem(message=f"the measures cannot be read; measure the run again: {first_misfit(error)}", file=str(file))]
         ) from error
 
 

@@ -17,6 +17,7 @@ from chaoskit.model.errors import RecordingFailed
 from chaoskit.model.experiment import Prober, probers
 from chaoskit.model.history import Event
 from chaoskit.model.plan import Plan
+from chaoskit.model.record import first_misfit
 from chaoskit.model.recorded import MISSING, ClientSamples, FaultRecord, TrialRecord
 
 __all__ = ["merge_spool", "read_events", "read_plan", "read_run"]
@@ -43,7 +44,7 @@ def read_events(run_dir: Path) -> tuple[Event, ...]:
             if number == len(lines):
                 break
             raise RecordingFailed(
-                f"{file}:{number}: not an event: {error}. The record is damaged; no figure is made from it."
+                f"{file}:{number}: not an event: {first_misfit(error)}. The record is damaged; no figure is made from it."
             ) from error
     return tuple(events)
 

@@ -68,3 +68,20 @@ def test_measure_says_in_one_line_what_it_left_out(tmp_path: Path) -> None:
     done = CliRunner().invoke(cli, ["measure", str(run)])
     assert done.exit_code == 0, done.output
     assert done.stderr == "another version of chaoskit recorded this run; left out of its plan: weather\n"
+
+
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [("events.jsonl", ("measure",)), ("result.json", ("compare", RECORDED))],
+)
+def test_what_does_not_fit_is_named_by_its_place_in_one_line(tmp_path: Path, file: str, words: tuple[str | Path, ...]) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(RECORDED, run)
+    assert CliRunner().invoke(cli, ["report", str(run)]).exit_code in (0, 1, 3)
+    first, newline, rest = (run / file).read_text().partition("\n")
+    (run / file).write_text(first.replace("{", '{"weather": "mild", ', 1) + newline + rest)
+    ended = CliRunner().invoke(cli, [words[0], str(run), *(str(word) for word in words[1:])])
+    assert ended.exit_code in (2, 3)
+    assert "weather: Extra inputs are not permitted" in ended.stderr
+    assert "pydantic" not in ended.stderr
+    assert len(ended.stderr.splitlines()) <= 2, ended.stderr
