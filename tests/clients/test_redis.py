@@ -1,6 +1,5 @@
 """The Redis client against real servers: a master, a replica, and a Sentinel on loopback."""
 
-import asyncio
 import contextlib
 import signal
 import tempfile
@@ -145,7 +144,7 @@ def test_when_sentinels_promote_a_replica_the_client_follows_and_the_ledger_tell
 
         async def work(client):
             kept = await attempt(client, given, 0)
-            await asyncio.sleep(0.3)
+            _until(lambda: not replica.ask("DBSIZE").strip().endswith(b":0"))
             replica.ask("REPLICAOF 127.0.0.9 1")  # a master that is not there
             lost = await attempt(client, given, 1)
             master.kill()

@@ -101,7 +101,9 @@ def nothing_is_left(place: Place) -> None:
         result = json.loads((directory / "result.json").read_text())
         assert result["undo"]["dirty"] == []
         if result["incomplete"]:
-            assert result["verdict"] == "unknown", result["reasons"]
+            missed = [o for trial in result["trials"] for o in trial["objectives"] if o["met"] is False]
+            # what was missed before it was killed stays missed; nothing else can be said of it
+            assert result["verdict"] == ("failed" if missed else "unknown"), result["reasons"]
         else:
             last = json.loads((directory / "events.jsonl").read_text().splitlines()[-1])
             assert last["kind"] == "run.ended", "only a run whose recording was over may be judged as if nothing had happened"
