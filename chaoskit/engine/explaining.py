@@ -64,13 +64,20 @@ def validated(model: type[Model], document: Document, keys: Keys = (), data: Any
 
 def problems_of(error: ValidationError, model: type[BaseModel], document: Document, keys: Keys, data: Any) -> list[Problem]:
     """One problem for each thing wrong; the branches of a union that were not meant are left out."""
-    found = [_Finding(dict(e), model, data) for e in error.errors(include_url=False, include_context=True)]
+    told = [dict(e) for e in error.errors(include_url=False, include_context=True) if not _too_short_by_its_own_faults(dict(e))]
+    found = [_Finding(e, model, data) for e in told]
     problems: list[Problem] = []
     for finding in _meant(found):
         problem = finding.problem(document, keys)
         if problem not in problems:
             problems.append(problem)
     return problems
+
+
+def _too_short_by_its_own_faults(error: dict[str, Any]) -> bool:
+    """pydantic counts those members only that fit; the others are problems already, and the list is as long as it should be."""
+    given, least = error["input"], error.get("ctx", {}).get("min_length")
+    return error["type"] == "too_short" and isinstance(given, (list, tuple, dict)) and len(given) >= least
 
 
 class _Finding:

@@ -275,3 +275,13 @@ def test_problems_of_the_lab_come_with_those_of_the_experiment(tmp_path: Path) -
 def test_values_expanded_from_configuration_are_bounded(tmp_path: Path) -> None:
     text = changed("hold: 20s", f"hold: 20s, big: {'x' * 20_000}").replace("What it costs.", "'" + "${big}" * 2000 + "'")
     assert "expand to more than" in problems(tmp_path, text)[0].message
+
+
+def test_a_list_whose_only_member_is_wrong_is_not_said_to_be_too_short(tmp_path: Path) -> None:
+    method = EXPERIMENT[EXPERIMENT.index("method:") :]
+    head = EXPERIMENT.replace(method, "")
+    after = method[method.index("\nobjectives:") :] if "\nobjectives:" in method else ""
+    (one,) = problems(tmp_path, f"{head}method:\n  - inject: power\n    target: {{node: db1}}\n    at: 1sec\n{after}")
+    assert one.path == "method[0].at"
+    (none,) = problems(tmp_path, f"{head}method: []\n{after}")
+    assert (none.path, none.message) == ("method", "needs at least 1 of these")
