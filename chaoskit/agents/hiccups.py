@@ -12,14 +12,14 @@ from chaoskit.agents.realtime import tune_thread
 _SLEEP_NS = 1_000_000
 _NOTED_NS = 2_000_000
 LEAST_BEATS_NS = 2_000_000
-_REST_NS = 5_000_000
+_REST_NS = 20_000_000
 _KEPT_NS = 60_000_000_000
 
 
 class HiccupWatch:
     """A thread that sleeps 1 ms again and again and notes each time it woke more than 2 ms late. Instants CLOCK_MONOTONIC ns.
 
-    Where something else in the process wakes up as often, it may say so (`beat`), and the thread looks every 5 ms only.
+    Where something else in the process wakes up as often, it may say so (`beat`), and the thread looks every 20 ms only.
     """
 
     def __init__(self, serious_ns: int, on_stall: Callable[[int, int], None]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from statistics import median
 from typing import Any
 
@@ -188,9 +188,8 @@ def cut_out(session: TrialRecord, truth: Truth, before: Truth | None, after: Tru
 
 def _between(samples: ClientSamples, from_ns: int, until_ns: int) -> ClientSamples:
     first, last = np.searchsorted(samples.t_intended, [from_ns, until_ns])
-    columns = {
-        name: getattr(samples, name)[first:last] for name in samples.__slots__ if isinstance(getattr(samples, name), np.ndarray)
-    }
+    values = {field.name: getattr(samples, field.name) for field in fields(samples)}
+    columns: dict[str, Any] = {name: value[first:last] for name, value in values.items() if isinstance(value, np.ndarray)}
     return replace(samples, **columns)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chaoskit.model.errors import RecordingFailed
-from chaoskit.model.history import OUTCOMES, SAMPLES_DDL
+from chaoskit.model.history import LEDGER_OPERATION, OUTCOMES, SAMPLES_DDL
 from chaoskit.model.recorded import AttemptSamples, Int, ReadBack, RoleSamples
 
 SAMPLES_FILE = "samples.sqlite"
@@ -133,8 +133,8 @@ class SampleColumns:
 
 
 _INSTANTS = ("t_send", "t_connected", "t_first_byte", "t_end", "late_end")
-_NUMBERS = 4 + len(_INSTANTS)
-"""rowid, probe, codes, t_intended, and the instants."""
+_NUMBERS = 3 + len(_INSTANTS)
+"""rowid, codes, t_intended, and the instants: what costs time is how many numbers become objects of Python."""
 _LABELS = ("class", "operation", "vantage", "target")
 
 
@@ -273,16 +273,17 @@ def _client_columns(source: sqlite3.Connection | None, trial: int, client: str) 
         numbers = _numbers(source, nodes, key)
         first = source.execute(f"SELECT {', '.join(_LABELS)} FROM samples WHERE {_WHERE} LIMIT 1", key).fetchone()
         labels = dict(zip(_LABELS, first, strict=True)) if first else {}
-        tokens = [t for (t,) in source.execute(f"SELECT ifnull(token, '') FROM samples WHERE {_WHERE}", key)]
-        token = np.array(tokens, dtype=np.str_)
+        token = np.zeros(len(numbers), dtype="U1")
+        if labels.get("operation") == LEDGER_OPERATION:
+            token = np.array([t for (t,) in source.execute(f"SELECT ifnull(token, '') FROM samples WHERE {_WHERE}", key)])
         value = _sparse_text(source, "value", key, numbers[:, 0])
         error = _sparse_text(source, "error", key, numbers[:, 0])
-    if np.any(numbers[:, 2] & 15 == _UNKNOWN_OUTCOME) or np.any(numbers[:, 2] >> 4 & 3 == _UNKNOWN_CERTAINTY):
+    if np.any(numbers[:, 1] & 15 == _UNKNOWN_OUTCOME) or np.any(numbers[:, 1] >> 4 & 3 == _UNKNOWN_CERTAINTY):
         raise RecordingFailed(_FROM_ELSEWHERE.format(what=f"samples of {client} in trial {trial}"))
-    order = _order(numbers[:, 1], numbers[:, 3])
-    _, probe, codes, intended, send, connected, first_byte, end, late = (np.ascontiguousarray(c[order]) for c in numbers.T)
+    order = _order(numbers[:, 1] >> _PROBE_BITS, numbers[:, 2])
+    _, codes, intended, send, connected, first_byte, end, late = (np.ascontiguousarray(c[order]) for c in numbers.T)
     return SampleColumns(
-        probe=probe,
+        probe=codes >> _PROBE_BITS,
         t_intended=intended,
         t_send=send,
         t_connected=connected,
@@ -292,7 +293,7 @@ def _client_columns(source: sqlite3.Connection | None, trial: int, client: str) 
         tainted=(codes & 64) != 0,
         outcome=np.array(OUTCOMES)[codes & 15],
         certainty=np.array(CERTAINTIES)[(codes >> 4) & 3],
-        node=np.array(nodes)[codes >> 7],
+        node=np.array(nodes)[codes >> 7 & _NODE_MASK],
         token=token[order],
         value=value[order],
         error=error[order],
@@ -306,19 +307,21 @@ _FROM_ELSEWHERE = (
 )
 _UNKNOWN_OUTCOME = 15
 _UNKNOWN_CERTAINTY = 3
+_PROBE_BITS = 32
+_NODE_MASK = (1 << _PROBE_BITS - 7) - 1
 
 
 def _numbers(source: sqlite3.Connection, nodes: list[str], key: tuple[int, str]) -> Int:
-    """Rows of (rowid, probe, codes, t_intended, the instants). Codes: outcome + 16 certainty + 64 tainted + 128 node."""
+    """Rows of (rowid, codes, t_intended, the instants). Codes: outcome + 16 certainty + 64 tainted + 128 node + 2^32 probe."""
     outcome = " ".join(f"WHEN '{word}' THEN {code}" for code, word in enumerate(OUTCOMES))
     certainty = " ".join(f"WHEN '{word}' THEN {code}" for code, word in enumerate(CERTAINTIES))
     node = " ".join(f"WHEN ? THEN {128 * code}" for code in range(1, len(nodes)))
     code = (
         f"(CASE outcome {outcome} ELSE {_UNKNOWN_OUTCOME} END) + 16 * (CASE certainty {certainty} ELSE {_UNKNOWN_CERTAINTY} END)"
     )
-    code += " + 64 * (tainted != 0)" + (f" + (CASE node {node} ELSE 0 END)" if node else "")
+    code += f" + 64 * (tainted != 0) + (probe << {_PROBE_BITS})" + (f" + (CASE node {node} ELSE 0 END)" if node else "")
     instants = ", ".join(f"ifnull({name}, -1)" for name in _INSTANTS)
-    rows = source.execute(f"SELECT rowid, probe, {code}, t_intended, {instants} FROM samples WHERE {_WHERE}", (*nodes[1:], *key))
+    rows = source.execute(f"SELECT rowid, {code}, t_intended, {instants} FROM samples WHERE {_WHERE}", (*nodes[1:], *key))
     return np.fromiter(chain.from_iterable(rows), dtype=np.int64).reshape(-1, _NUMBERS)
 
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from chaoskit.measures.leadership import Tenure, holder_at, leader_samples, successions
 from chaoskit.measures.validity import fault_began_ns
+from chaoskit.model.history import LEDGER_OPERATION
 from chaoskit.model.recorded import MISSING, ClientSamples, ReadBack, TrialRecord
 
-LEDGER_OPERATION = "append"
 LEAST_RATE = 0.5
 """Acknowledged writes in the baseline, as a share of those asked for, below which a ledger proves nothing."""
 

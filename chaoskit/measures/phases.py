@@ -13,12 +13,13 @@ import numpy as np
 
 from chaoskit.measures.capacity import capacity_restored
 from chaoskit.measures.leadership import leader_samples, role_of, successions, tenures
-from chaoskit.measures.ledger import LEDGER_OPERATION, old_leader
+from chaoskit.measures.ledger import old_leader
 from chaoskit.measures.outages import OutageSpan, evidence, outage_spans, span_after
 from chaoskit.measures.phase_figures import not_yet, phase_at
 from chaoskit.measures.validity import first_fault
 from chaoskit.measures.waterfall_marks import cluster_phases
 from chaoskit.model.figures import Phase
+from chaoskit.model.history import LEDGER_OPERATION
 from chaoskit.model.recorded import ClientSamples, FaultRecord, RoleSamples, TrialRecord
 
 ORDER = (

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -283,7 +283,7 @@ def pooled(series: Sequence[ClientSamples]) -> ClientSamples:
     first = series[0]
     order = np.argsort(np.concatenate([s.t_intended for s in series]), kind="stable")
     columns: dict[str, Any] = {}
-    for name in ClientSamples.__slots__:
+    for name in (field.name for field in fields(ClientSamples)):
         value = getattr(first, name)
         columns[name] = np.concatenate([getattr(s, name) for s in series])[order] if isinstance(value, np.ndarray) else value
     return ClientSamples(**columns | {"client": client_of(first.client), "vantage": ", ".join(s.vantage for s in series)})

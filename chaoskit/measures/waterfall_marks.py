@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from chaoskit.measures.leadership import leader_samples, successions
-from chaoskit.measures.ledger import LEDGER_OPERATION
 from chaoskit.measures.outages import OutageSpan, evidence, outage_spans, span_after
 from chaoskit.measures.phase_figures import not_observed, phase_at
 from chaoskit.model.figures import Phase
+from chaoskit.model.history import LEDGER_OPERATION
 from chaoskit.model.lab import LogMark
 from chaoskit.model.recorded import TrialRecord
 

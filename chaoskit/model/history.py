@@ -83,6 +83,8 @@ Outcome = Literal[
     "wrong_role", "wrong_data", "app_error", "not_sent",
 ]  # fmt: skip
 OUTCOMES: tuple[Outcome, ...] = Outcome.__args__  # type: ignore[attr-defined]
+LEDGER_OPERATION = "append"
+"""What writes a token of its own each time, which is looked for again at the end."""
 
 Certainty = Literal["ok", "fail", "info"]
 

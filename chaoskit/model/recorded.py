@@ -38,7 +38,7 @@ class AttemptSamples:
         return len(self.t_send)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class ClientSamples:
     """All requests of one client in one trial, sorted by `t_intended`. Instants: CLOCK_MONOTONIC ns, MISSING where none.
 
@@ -74,6 +74,7 @@ class ClientSamples:
     node: NDArray[np.str_]
     """Who answered; "" where unknown."""
     token: NDArray[np.str_]
+    """What an `append` wrote; "" for every other operation: nothing is looked for again."""
     value: NDArray[np.str_]
     error: NDArray[np.str_]
     probe: Int

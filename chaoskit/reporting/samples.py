@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from chaoskit.model.figures import RoleInterval
-from chaoskit.model.history import OUTCOMES
+from chaoskit.model.history import LEDGER_OPERATION, OUTCOMES
 from chaoskit.reporting.view import DEGRADED, DOWN, INVALID, OK, ClientSeries, ErrorText, Float, Int
 
 LATE = len(OUTCOMES)
@@ -76,7 +76,7 @@ def recorded_samples(path: Path) -> Recorded:
         return Recorded(
             kinds=kinds,
             rows=_rows(db, kinds),
-            ledgers=frozenset(backs | {k.name for k in kinds if k.operation == "append"}),
+            ledgers=frozenset(backs | {k.name for k in kinds if k.operation == LEDGER_OPERATION}),
             messages=_messages(db),
             roles=_roles(db) if "roles" in tables else {},
         )

@@ -1,11 +1,11 @@
 """How late probes send, and what they cost: `python tests/benchmarks/bench_probe.py [--rates 200,1000,5000,20000] [--type http]`.
 
 nginx (one worker, a file of two bytes) on loopback. For each rate so many attempts a second are sent for --seconds by one probe
-process, or by as many as --per-process asks for, exactly as the engine starts them; lateness is t_send - t_intended of every
-attempt, as recorded; CPU is user and system time of the probe processes over the time they probed. With --busy the same is done
-while this process keeps one thread busy, as an orchestrator that works hard would. Beside it, for scale, wrk and hey where they
-are installed: they are closed loops and send when they can, so they have no lateness; given are requests/s and CPU at the
-same number of requests/s (hey; wrk: as fast as it can).
+process, exactly as the engine starts it (by more, where --per-process says so; --class pooled keeps as many connections as may
+be kept). Lateness is t_send - t_intended of every attempt, as recorded; CPU is user and system time of the probe processes over
+the time they probed. With --busy the same is done while this process keeps one thread busy, as an orchestrator that works hard
+would. Beside it, for scale, wrk and hey where they are installed: they are closed loops and send when they can, so they have no
+lateness; given are requests/s and CPU at the same number of requests/s (hey; wrk: as fast as it can).
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def probed(rate: int, seconds: float, given: argparse.Namespace, place: Path) ->
     made = [
         config(
             spool, PORT, client=f"c{i}", type=given.type, operation="connect" if given.type == "tcp" else "get",
-            client_class=given.client_class, options={"driver": "plain"} if plain else {},
+            client_class=given.client_class, options={"driver": "plain", "pool_size": 500} if plain else {},
             interval_ns=round(probes / each * 1e9), probes=probes, deadline_ns=200_000_000,
             in_flight=max(200, round(each * 0.3)),
         )
@@ -122,7 +122,7 @@ def other(argv: list[str]) -> str:
 def main() -> None:
     wanted = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     wanted.add_argument("--rates", default="200,1000,5000,20000")
-    wanted.add_argument("--per-process", type=int, default=1000)
+    wanted.add_argument("--per-process", type=int, default=20_000)
     wanted.add_argument("--seconds", type=float, default=10.0)
     wanted.add_argument("--type", choices=("http", "tcp"), default="http")
     wanted.add_argument("--class", dest="client_class", default="fresh")

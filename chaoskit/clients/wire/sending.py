@@ -26,7 +26,7 @@ from chaoskit.clients.wire.connections import Connections
 from chaoskit.clients.wire.rows import WireRows
 from chaoskit.ports.client import ClientConfig
 
-_GIL_HANDED_OVER_S = 0.0002
+_GIL_HANDED_OVER_S = 0.00005
 """Threads that write rows and watch for stalls give the loop its turn within this time; Python's own 5 ms would make it late."""
 _LEAST_NAP_NS = 250_000
 """At more than 4 000/s several attempts leave at one wake, so much late at most: a wake costs more than an attempt."""
