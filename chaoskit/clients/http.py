@@ -60,8 +60,8 @@ class HttpOptions(Record):
     """Of the `pooled` class. `requests`: the Python library in threads, as services have it. `plain`: keep-alive connections of
     the probe's own without threads, for rates beyond a library's. Not with TLS, `sessions`, a policy or host names."""
     pool_size: Annotated[int, Field(ge=1, le=500)] = 10
-    """Threads, and connections to each host, of the `pooled` class. `plain`: so many connections are kept; attempts that find none
-    free make one of their own, which costs more, so that thousands a second want as many as are under way at once."""
+    """Threads, and connections to each host, of the `pooled` class. `plain`: so many connections are kept; attempts that find
+    none free make one of their own, which costs more, so that thousands a second want as many as are under way at once."""
     sessions: Annotated[int, Field(ge=1, le=1000)] | None = None
     """So many users take turns, each with a cookie jar of its own. Left out: `fresh` keeps no cookie, `pooled` one jar."""
     sticky: bool = False

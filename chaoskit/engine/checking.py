@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -142,7 +142,7 @@ class Checker:
                     yield problem
                     continue
                 allowed = (*common, *written_names(model))
-                yield problem.model_copy(update={"allowed": allowed, "nearest": nearest(problem.value, allowed)})
+                yield replace(problem, allowed=allowed, nearest=nearest(problem.value, allowed))
 
     def _client_timing(self, keys: Keys, client: ClientSpec) -> Iterator[Problem]:
         deadline = float(client.deadline)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -31,5 +32,5 @@ def endpoint_problems(lab: LabSpec, document: Document, registry: Registry) -> I
             for problem in problems_of(error, options, document, keys, extra):
                 if problem.message == "unknown key":
                     allowed = (*written_names(EndpointSpec), *written_names(options))
-                    problem = problem.model_copy(update={"allowed": allowed, "nearest": nearest(problem.value, allowed)})
+                    problem = replace(problem, allowed=allowed, nearest=nearest(problem.value, allowed))
                 yield problem

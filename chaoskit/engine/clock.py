@@ -5,6 +5,9 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 
+from chaoskit.ports.clock import Clock
+from chaoskit.ports.lab import Backend, KeepsTime
+
 
 class SystemClock:
     """CLOCK_MONOTONIC and the wall clock of this machine."""
@@ -17,6 +20,11 @@ class SystemClock:
 
     def sleep(self, seconds: float) -> None:
         time.sleep(max(0.0, seconds))
+
+
+def clock_of(backend: Backend) -> Clock:
+    """The clock that a backend's labs live by: this machine's, unless it keeps its own."""
+    return backend.clock if isinstance(backend, KeepsTime) else SystemClock()
 
 
 def iso_utc(wall_ns: int) -> str:

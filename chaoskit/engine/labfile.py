@@ -182,7 +182,7 @@ def _lay_settings(document: Document, settings: Mapping[str, Any], override: Ove
     for name, value in settings.items():
         if name not in names:
             message = f"the lab has no setting {name!r}"
-            more = {"value": name, "allowed": names, "nearest": nearest(name, names)}
+            more: dict[str, Any] = {"value": name, "allowed": names, "nearest": nearest(name, names)}
             if override is not None:
                 problems.append(override.document.problem((*override.keys, name), message, of_key=True, **more))
             else:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from chaoskit.model.record import Record
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One thing wrong with what was given: where, what, what is allowed, the nearest right spelling.
 
-class Problem(Record):
-    """One thing wrong with what was given: where, what, what is allowed, the nearest right spelling."""
+    No `Record`: holders of labs raise errors as well, and need not wait for pydantic.
+    """
 
     message: str
     file: str = ""

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from chaoskit.model.history import Event
 from chaoskit.model.plan import Plan
 from chaoskit.model.policy import RetryPolicy
 
-Int = NDArray[np.int64]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Int = NDArray[np.int64]
+else:
+    Int = Any  # commands that measure nothing need not wait for numpy
 MISSING = -1
 """Stands for NULL in an instant column."""
+
+
+def _no_pairs() -> Int:
+    import numpy as np
+
+    return np.empty((0, 2), dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -182,7 +191,7 @@ class TrialRecord:
     roles: Sequence[RoleSamples]
     read_backs: Sequence[ReadBack]
     faults: Sequence[FaultRecord]
-    hiccups_ns: Int = field(default_factory=lambda: np.empty((0, 2), dtype=np.int64))
+    hiccups_ns: Int = field(default_factory=_no_pairs)
     """Rows of (instant, stall)."""
     addresses: Sequence[AddressSamples] = ()
     problems: Sequence[str] = ()

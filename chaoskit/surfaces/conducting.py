@@ -12,7 +12,7 @@ from typing import Any, Protocol, Self
 
 import click
 
-from chaoskit.engine.clock import SystemClock
+from chaoskit.engine.clock import clock_of
 from chaoskit.engine.interrupting import Interrupts
 from chaoskit.engine.judging import judge_run
 from chaoskit.engine.loading import Loaded, load
@@ -27,8 +27,7 @@ from chaoskit.model.errors import ChaoskitError, HealFailed, InputError, Interru
 from chaoskit.model.plan import Plan
 from chaoskit.model.record import Record
 from chaoskit.model.result import Result
-from chaoskit.ports.clock import Clock
-from chaoskit.ports.lab import Backend, KeepsTime
+from chaoskit.ports.lab import Backend
 from chaoskit.ports.progress import Progress
 from chaoskit.reporting.render import EVERY_RUN, render
 from chaoskit.surfaces.against import Against, against, code_against, expectations
@@ -165,11 +164,6 @@ def _baseline(request: Request, plan: Plan) -> Against | None:
         problem = Problem(message="a tolerance means nothing without --against", path="--tolerance", value=request.tolerance)
         raise InputError([problem])
     return None
-
-
-def clock_of(backend: Backend) -> Clock:
-    """The clock that a backend's labs live by: this machine's, unless it keeps its own."""
-    return backend.clock if isinstance(backend, KeepsTime) else SystemClock()
 
 
 def _check_on(lab_id: str | None, backend: Backend) -> None:

@@ -6,6 +6,7 @@ had · 4 a heal failed, something is still broken · 130 interrupted, after heal
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -15,6 +16,7 @@ import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from typing import Any, NamedTuple, NoReturn
 
 import click
@@ -89,7 +91,7 @@ def error_data(error: BaseException) -> dict[str, Any]:
     data: dict[str, Any] = {"kind": type(error).__name__, "message": error_text(error), "exit_code": exit_code(error)}
     if isinstance(error, InputError):
         data["message"] = str(error)
-        data["problems"] = [problem.model_dump() for problem in error.problems]
+        data["problems"] = [asdict(problem) for problem in error.problems]
     elif isinstance(error, ChaoskitError):
         data["message"] = str(error)
         if getattr(error, "evidence", ""):
@@ -122,6 +124,8 @@ class Deferred(NamedTuple):
     def loaded(self) -> click.Command:
         """The command itself."""
         command: click.Command = getattr(importlib.import_module(self.module), self.attribute)
+        gc.freeze()  # all that was read so far lives as long as the process
+        gc.enable()
         return command
 
 

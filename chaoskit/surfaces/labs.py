@@ -19,8 +19,7 @@ from chaoskit.model.errors import InputError, LabUnavailable, Problem
 from chaoskit.model.facts import ExecQuery, NodeStateQuery, ServiceQuery
 from chaoskit.ports.lab import Backend, Lab, Leftover
 from chaoskit.surfaces.installed import Installed, pass_installed
-from chaoskit.surfaces.reading import BACKEND, JSON
-from chaoskit.surfaces.running import REPORTS
+from chaoskit.surfaces.reading import BACKEND, JSON, REPORTS
 from chaoskit.surfaces.standing import raised_lab
 from chaoskit.surfaces.terminal import say, say_json, say_table
 

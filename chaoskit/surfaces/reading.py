@@ -45,6 +45,11 @@ MAX_TARGETS = click.option(
     help="At most so many nodes under fault at once; where experiment or lab allow fewer, that holds.",
 )  # fmt: skip
 
+REPORTS = click.option(
+    "--reports", type=click.Path(path_type=Path, file_okay=False), default=Path("reports"), envvar="CHAOSKIT_REPORTS",
+    show_default=True, help="Where run directories are kept.",
+)  # fmt: skip
+
 
 def planned(loaded: Loaded, backend: str | None, seed: int | None, installed: Installed, max_targets: int | None = None) -> Plan:
     """The plan for an experiment here and now. CapabilityMissing says what to install, InputError which secret is not there."""

@@ -26,6 +26,7 @@ from chaoskit.surfaces.reading import (
     FAILURES_PER_YEAR,
     JSON,
     MAX_TARGETS,
+    REPORTS,
     SEED,
     SET,
 )
@@ -33,10 +34,6 @@ from chaoskit.surfaces.showing import LiveProgress, PlainProgress, QuietProgress
 from chaoskit.surfaces.terminal import say, say_json, say_table
 
 VERDICT_STYLES = {"passed": "good", "failed": "bad", "unknown": "warn"}
-REPORTS = click.option(
-    "--reports", type=click.Path(path_type=Path, file_okay=False), default=Path("reports"), envvar="CHAOSKIT_REPORTS",
-    show_default=True, help="Where run directories are kept.",
-)  # fmt: skip
 
 
 @click.command()

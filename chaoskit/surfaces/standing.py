@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from chaoskit.engine.clock import clock_of
 from chaoskit.engine.interrupting import Interrupts
 from chaoskit.engine.leading import RoleListener
 from chaoskit.engine.loading import LoadedLab
 from chaoskit.engine.observing import wait_until
 from chaoskit.ports.clock import Clock
 from chaoskit.ports.lab import Backend, Lab
-from chaoskit.surfaces.conducting import clock_of
 
 Roles = Mapping[str, tuple[str, ...]]
 """Role -> who holds it."""

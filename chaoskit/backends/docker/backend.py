@@ -14,7 +14,7 @@ from chaoskit.backends.docker.containers import Making, hostname_of, labels_of, 
 from chaoskit.backends.docker.engine import Engine
 from chaoskit.backends.docker.lab import DockerLab
 from chaoskit.backends.docker.leaving import FAMILY
-from chaoskit.backends.docker.survey import surveyed, why_not
+from chaoskit.backends.docker.survey import surveyed, why_not_by_us
 from chaoskit.backends.docker.wire import ContainerJson, ContainersJson
 from chaoskit.backends.linux_host import client, state
 from chaoskit.backends.linux_host.building import claimed, found_plan, leftover, start_holder, swept
@@ -45,10 +45,12 @@ class DockerBackend:
         self, plan: LabPlan, lab_id: str, run_id: str, logs: Path, *, detached: bool, progress: Callable[[str], None]
     ) -> DockerLab:
         files, logs = LabFiles(lab_id, FAMILY), logs.absolute()
-        if why := why_not():
+        if why := why_not_by_us():
             raise LabUnavailable(why)
         found = engine.opened()
         try:
+            if why := engine.why_not_here(found):
+                raise LabUnavailable(why)
             with claimed(files, plan, run_id, logs, self.sweep, detached=detached, engine=found.url) as record:
                 self._build(found, files, record, plan, progress)
         finally:
@@ -58,8 +60,8 @@ class DockerBackend:
     def _build(
         self, found: Engine, files: LabFiles, record: dict[str, Any], plan: LabPlan, progress: Callable[[str], None]
     ) -> None:
-        image_of = images.made_ready(found, plan, progress)
-        with start_holder(files, record, _HOLDER) as ours:
+        with start_holder(files, record, _HOLDER) as ours:  # it reads its modules while the images and containers are made
+            image_of = images.made_ready(found, plan, progress)
             making = _making(found, files, record["run_id"])
             volumes = making.volumes(plan)
             containers = _created(making, files, plan)

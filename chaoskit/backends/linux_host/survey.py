@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
-from chaoskit.backends.linux_host import link_plans, rewiring, shaping, state
-from chaoskit.backends.linux_host.identity import own_environment
-from chaoskit.backends.linux_host.wire import packed
-from chaoskit.linux import rtnl
+from chaoskit.backends.linux_host import trying
+from chaoskit.backends.linux_host.trying import NETEM
 from chaoskit.model import capability as names
 from chaoskit.model.capability import Capability, Survey
 from chaoskit.model.lab import LabSpec
 
-_TRIAL = "chaoskit.backends.linux_host.trial"
-_WITHIN_S = 20.0
 EVERYTHING = (
     names.NETWORK_CUT,
     names.NETWORK_LINK,
@@ -52,7 +45,6 @@ _NETWORK = {
     names.NETWORK_ANSWER: "packet sockets with a filter: {why}; needs CONFIG_PACKET in the kernel",
 }
 """Capability -> what the plan says where the trial fails; `{why}`: the kernel's words."""
-_NETEM = "netem"
 _BY_NETEM = (
     "by the kernel's netem, to which a super-frame of some 64 KiB is one frame; duplicate and path_mtu, which it cannot do, "
     "by a relay process of chaoskit's own"
@@ -83,9 +75,9 @@ _SETTINGS = (
 
 
 def take_survey(backend: str, lab: LabSpec) -> Survey:
-    """Tries it all (about 0.15 s), keeps nothing. `lab` decides only what its absence would mean."""
+    """Tries it all, unless that was done a moment ago (see `trying`). `lab` decides only what its absence would mean."""
     root = os.geteuid() == 0
-    answers = _tried()
+    answers = trying.answers(name for name, _, _ in _SETTINGS)
     mode = "root" if root else "rootless"
     broken = answers.get("namespaces", "")
     if broken:
@@ -97,7 +89,7 @@ def take_survey(backend: str, lab: LabSpec) -> Survey:
     always = (*always, _reject(answers[names.NETWORK_REJECT], answers[names.NETWORK_ANSWER]))
     found = (
         *always,
-        _shape(answers[names.NETWORK_SHAPE], netem=not answers[_NETEM]),
+        _shape(answers[names.NETWORK_SHAPE], netem=not answers[NETEM]),
         _freeze(answers["cgroup"]),
         _clock(answers["clock"]),
         _volume(names.VOLUME_LOSE_UNSYNCED, answers.get("volume"), root),
@@ -107,44 +99,6 @@ def take_survey(backend: str, lab: LabSpec) -> Survey:
         *(_quota(name, answers[name], root) for name in names.QUOTAS.values()),
     )
     return Survey(backend=backend, mode=mode, capabilities=(*found, _users(answers["users"])))
-
-
-def _tried() -> dict[str, str]:
-    """Trial -> "" where it worked, else why not."""
-    wires = rtnl.batch(rtnl.loopback(), rtnl.bridge(0))
-    try:
-        directory = state.make_private(state.state_directory())
-    except OSError as error:
-        return {"namespaces": f"the state directory cannot be used: {error}"}
-    request = {
-        "directory": str(directory),
-        "wires": packed(wires),
-        "network": {
-            **shaping.trials(),
-            **rewiring.trials(),
-            names.NETWORK_SHAPE: link_plans.trial(),
-            _NETEM: {"batches": link_plans.netem_trial(rtnl.LOOPBACK_INDEX)},
-        },
-        "answer": names.NETWORK_ANSWER,
-    }
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", _TRIAL],
-            input=json.dumps(request),
-            capture_output=True,
-            text=True,
-            timeout=_WITHIN_S,
-            check=False,
-            cwd="/",
-            env=own_environment(),
-        )
-    except subprocess.TimeoutExpired:
-        return {"namespaces": f"trying it did not end within {_WITHIN_S:g} s"}
-    try:
-        answers: dict[str, str] = json.loads(done.stdout)
-    except ValueError:
-        return {"namespaces": f"trying it ended with exit code {done.returncode}: {done.stderr[-500:]}"}
-    return answers
 
 
 def _advice(root: bool) -> str:

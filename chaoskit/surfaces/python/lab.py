@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from chaoskit.engine import planning
+from chaoskit.engine.clock import clock_of
 from chaoskit.engine.loading import load_lab
 from chaoskit.engine.run_directory import new_run_id
 from chaoskit.model.errors import InputError, Problem, StepFailed
@@ -17,7 +18,6 @@ from chaoskit.model.units import Duration
 from chaoskit.ports.clock import Clock
 from chaoskit.ports.lab import Backend
 from chaoskit.ports.lab import Lab as BackendLab
-from chaoskit.surfaces.conducting import clock_of
 from chaoskit.surfaces.installed import Installed
 from chaoskit.surfaces.python.conductor import Say, say_to_stderr
 from chaoskit.surfaces.standing import Roles, raised_lab, roles_once
