@@ -102,6 +102,12 @@ class HealFailed(ChaoskitError):
     exit_code = 4
 
 
+class OutOfReach(ChaoskitError):
+    """The way to the machine where a command is carried out is lost: it heals there by itself, and nobody here saw it."""
+
+    exit_code = 4
+
+
 class Interrupted(ChaoskitError):
     """Ctrl-C or SIGTERM, after healing."""
 

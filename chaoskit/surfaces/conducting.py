@@ -12,6 +12,7 @@ from typing import Any, Protocol, Self
 
 import click
 
+from chaoskit.archive.baselines import baseline
 from chaoskit.engine.clock import clock_of
 from chaoskit.engine.interrupting import Interrupts
 from chaoskit.engine.judging import judge_run
@@ -27,10 +28,13 @@ from chaoskit.model.errors import ChaoskitError, HealFailed, InputError, Interru
 from chaoskit.model.plan import Plan
 from chaoskit.model.record import Record
 from chaoskit.model.result import Result
+from chaoskit.ports.elsewhere import Elsewhere
 from chaoskit.ports.lab import Backend
 from chaoskit.ports.progress import Progress
-from chaoskit.reporting.render import EVERY_RUN, render
+from chaoskit.reporting.render import EVERY_RUN, FILE_NAMES, render
 from chaoskit.surfaces.against import Against, against, code_against, expectations
+from chaoskit.surfaces.conducting_elsewhere import run_elsewhere
+from chaoskit.surfaces.elsewhere import away
 from chaoskit.surfaces.indexing import indexed
 from chaoskit.surfaces.installed import Installed
 from chaoskit.surfaces.reading import planned
@@ -60,6 +64,19 @@ class Request(Record):
     """The name of a baseline in `reports`."""
     tolerance: str | None = None
     """How much worse than the baseline is still the same."""
+
+    def words(self) -> tuple[str, ...]:
+        """The command line of this run, for another machine: what is done with its result is done here."""
+        given = {
+            "--backend": self.backend,
+            "--seed": self.seed,
+            "--max-targets": self.max_targets,
+            "--on": self.on_lab,
+        }
+        words = ["run", str(self.experiment)]
+        words += [word for name, value in given.items() if value is not None for word in (name, str(value))]
+        words += [word for change in self.changes for word in ("--set", change)]
+        return (*words, *(("--keep-lab",) if self.keep_lab else ()))
 
     @property
     def changes(self) -> tuple[str, ...]:
@@ -105,18 +122,61 @@ class Shown(Progress, AbstractContextManager[Any], Protocol):
 
 def loaded_and_planned(request: Request, installed: Installed) -> tuple[Loaded, Plan]:
     """Everything that is decided before anything starts. InputError, CapabilityMissing."""
-    loaded = load(request.experiment, request.changes, installed.registry, request.text, request.backend)
-    return loaded, planned(loaded, request.backend, request.seed, installed, request.max_targets)
+    loaded = _loaded(request, installed)
+    return loaded, _planned(request, loaded, installed)
+
+
+def _loaded(request: Request, installed: Installed) -> Loaded:
+    return load(request.experiment, request.changes, installed.registry, request.text, request.backend)
+
+
+def _planned(request: Request, loaded: Loaded, installed: Installed) -> Plan:
+    return planned(loaded, request.backend, request.seed, installed, request.max_targets)
 
 
 def conducted(request: Request, installed: Installed, progress: Shown, interrupts: Interrupts | None = None) -> Conducted:
-    """Carry a run out and judge it. InputError and CapabilityMissing before anything is started.
+    """Carry a run out and judge it, where its lab is. InputError and CapabilityMissing before anything is started.
 
     Whatever ended a run early is healed, judged and told in what is returned; it is raised where no report could be made.
     """
-    loaded, plan = loaded_and_planned(request, installed)
+    loaded = _loaded(request, installed)
+    with away(installed.backend(request.backend or loaded.lab.file.spec.backend)) as found:
+        if found is not None:
+            return _conducted_elsewhere(request, loaded, found, progress, interrupts)
+    plan = _planned(request, loaded, installed)
+    return _conducted_here(request, loaded, plan, installed, progress, interrupts)
+
+
+def _conducted_elsewhere(
+    request: Request, loaded: Loaded, found: Elsewhere, progress: Shown, interrupts: Interrupts | None
+) -> Conducted:
+    """The same on the machine where the lab is; what is held against a baseline is held against it here."""
+    secret_values(loaded.experiment, loaded.folder)  # said now, before anything is sent
+    if request.against is not None:
+        baseline(request.reports, request.against, "--against")
+    with progress:
+        run = run_elsewhere(
+            found, loaded, request.words(), request.reports, request.out, progress.message, interrupts or Interrupts()
+        )
+    indexed(run.directory, request.reports)
+    held = _baseline(request, Plan.model_validate_json((run.directory / "plan.json").read_text(encoding="utf-8")))
+    return Conducted(
+        result=run.result,
+        directory=run.directory,
+        written=tuple(run.directory / FILE_NAMES[name] for name in EVERY_RUN if (run.directory / FILE_NAMES[name]).is_file()),
+        kept_lab=run.kept_lab,
+        heal_failed=run.heal_failed,
+        interrupted=run.interrupted,
+        ended_by="",
+        comparison=None if held is None else held.comparison(run.directory),
+    )
+
+
+def _conducted_here(
+    request: Request, loaded: Loaded, plan: Plan, installed: Installed, progress: Shown, interrupts: Interrupts | None
+) -> Conducted:
     backend = installed.backend(plan.survey.backend)
-    baseline = _baseline(request, plan)
+    held = _baseline(request, plan)
     _check_on(request.on_lab, backend)
     clock = clock_of(backend)
     run_id = new_run_id(plan.experiment.title, clock.wall_ns())
@@ -125,7 +185,7 @@ def conducted(request: Request, installed: Installed, progress: Shown, interrupt
         if request.text is not None:
             directory.write_text("experiment.yaml", request.text)
         with progress:
-            for note in (*plan.notes, *(() if baseline is None else expectations(baseline, len(plan.trials)))):
+            for note in (*plan.notes, *(() if held is None else expectations(held, len(plan.trials)))):
                 progress.message(f"note: {note}")
             ended_by, kept = run_plan(
                 plan,
@@ -152,7 +212,7 @@ def conducted(request: Request, installed: Installed, progress: Shown, interrupt
         heal_failed=isinstance(ended_by, HealFailed),
         interrupted=isinstance(ended_by, Interrupted),
         ended_by="" if ended_by is None else str(ended_by),
-        comparison=None if baseline is None else baseline.comparison(directory.path),
+        comparison=None if held is None else held.comparison(directory.path),
     )
 
 

@@ -23,6 +23,7 @@ from chaoskit.model.errors import ChaoskitError
 from chaoskit.reporting.pdf import why_no_pdf
 from chaoskit.surfaces.catalogue import surveys
 from chaoskit.surfaces.installed import Installed, pass_installed
+from chaoskit.surfaces.labs_elsewhere import surveys_there
 from chaoskit.surfaces.terminal import say, say_json, say_table
 
 LEAST_FREE_BYTES = 2 * 1024**3
@@ -52,7 +53,7 @@ def diagnosis(installed: Installed, labs: Path) -> dict[str, Any]:
     problems: list[str] = []
     packages = list(_packages())
     problems += [f"{p['name']} is missing: pip install {p['name']}" for p in packages if not p["extra"] and not p["version"]]
-    here = surveys(installed)
+    here = surveys_there(installed, surveys(installed))
     if not here:
         problems.append("no backend is installed")
     default = here.get(DEFAULT_BACKEND)

@@ -135,6 +135,8 @@ class Surface(click.Group):
     def __init__(self, *args: Any, deferred: Mapping[str, Deferred] | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._deferred = dict(deferred or {})
+        self.words: tuple[str, ...] = ()
+        """The command line, as it was given last."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order in which they were added: the way one works, not the alphabet."""
@@ -181,6 +183,7 @@ class Surface(click.Group):
     ) -> Any:
         """Run a command line and exit. `obj` (see `chaoskit.surfaces.installed`) may be given."""
         words = list(sys.argv[1:] if args is None else args)
+        self.words = tuple(words)
         width = shutil.get_terminal_size().columns
         if width < NARROW:
             extra.setdefault("terminal_width", max(width - 2, 20))  # click itself never goes below 50

@@ -18,7 +18,9 @@ from chaoskit.engine.spelling import nearest
 from chaoskit.model.errors import InputError, LabUnavailable, Problem
 from chaoskit.model.facts import ExecQuery, NodeStateQuery, ServiceQuery
 from chaoskit.ports.lab import Backend, Lab, Leftover
+from chaoskit.surfaces.elsewhere import away
 from chaoskit.surfaces.installed import Installed, pass_installed
+from chaoskit.surfaces.labs_elsewhere import brought_down, forwarded, lab_raised, labs_there, machine_in_use
 from chaoskit.surfaces.reading import BACKEND, JSON, REPORTS
 from chaoskit.surfaces.standing import raised_lab
 from chaoskit.surfaces.terminal import say, say_json, say_table
@@ -51,10 +53,13 @@ def up(
     backend: str | None,
     reports: Path,
     as_json: bool,
-) -> None:
+) -> int:
     """Build the lab, wait until it is ready, and leave it up. Logs go to a folder in --reports."""
     loaded = load_lab(path, variant, _settings(settings), installed.registry, backend)
     chosen = installed.backend(backend or loaded.file.spec.backend)
+    with away(chosen) as found:
+        if found is not None:
+            return lab_raised(found, loaded, path, reports)
     planning.check_lab(loaded, chosen.survey(loaded.file.spec))
     run_id = new_run_id(f"lab {loaded.file.spec.name}", SystemClock().wall_ns())
     lab_id = name or f"{loaded.file.spec.name}-{run_id[-4:]}"
@@ -70,11 +75,12 @@ def up(
     if as_json:
         addresses = loaded.rendered.plan.addresses()
         say_json({"lab_id": lab_id, "backend": chosen.name, "nodes": addresses, "roles": roles, "logs": str(logs)})
-        return
+        return 0
     say(f"{lab_id} is up", "good")
     for role, nodes in roles.items():
         say(f"  {role}: {', '.join(nodes)}")
     say(f"  chaoskit lab status {lab_id} · chaoskit lab exec {lab_id} NODE -- COMMAND · chaoskit lab down {lab_id}")
+    return 0
 
 
 def _settings(given: Sequence[str]) -> dict[str, Any]:
@@ -95,6 +101,12 @@ def status(installed: Installed, lab_id: str | None, as_json: bool) -> int:
     """What is up: every lab of this machine, or the nodes and services of one."""
     if lab_id is None:
         found = [left for backend in _backends(installed) for left in backend.leftovers()]
+        trouble = ""
+        try:
+            with machine_in_use(installed) as there:
+                found += labs_there(there) if there is not None else []
+        except LabUnavailable as error:
+            trouble = str(error)
         if as_json:
             say_json({"labs": [left.model_dump(mode="json") for left in found]})
         elif not found:
@@ -102,7 +114,11 @@ def status(installed: Installed, lab_id: str | None, as_json: bool) -> int:
         else:
             rows = [(left.lab_id, left.backend, "up" if left.owner_alive else "orphaned", left.run_id) for left in found]
             say_table(("lab", "backend", "state", "run"), rows)
-        return 0
+        if trouble:
+            _say_err(f"the labs of another machine are not known: {trouble}")
+        return LabUnavailable.exit_code if trouble else 0
+    if (code := _elsewhere(installed, lab_id)) is not None:
+        return code
     made, _ = _attached(installed, lab_id)
     services = {
         node.name: {s.name: made.read(ServiceQuery(node=node.name, service=s.name)).value or "unknown" for s in node.services}
@@ -128,6 +144,8 @@ def status(installed: Installed, lab_id: str | None, as_json: bool) -> int:
 @pass_installed
 def exec_(installed: Installed, lab_id: str, node: str, command: tuple[str, ...], user: str, timeout_s: float) -> int:
     """Run a command in a node of a lab that is up; ends with its exit code."""
+    if (code := _elsewhere(installed, lab_id)) is not None:
+        return code
     made, _ = _attached(installed, lab_id)
     names = [n.name for n in made.plan.nodes]
     if node not in names:
@@ -150,9 +168,16 @@ def down(installed: Installed, lab_ids: tuple[str, ...], everything: bool, as_js
     if not chosen and not everything:
         raise click.UsageError("name a lab, or give --all")
     unknown = [lab_id for lab_id in chosen if lab_id not in known]
-    if unknown:
-        raise no_such_lab(unknown[0], known)
-    remains = {lab_id: list(_end(*known[lab_id])) for lab_id in chosen}
+    remains: dict[str, list[str]] = {}
+    if unknown or everything:
+        with machine_in_use(installed) as there:
+            also = [left.lab_id for left in labs_there(there)] if there is not None else []
+            missing = [lab_id for lab_id in unknown if lab_id not in also]
+            if missing:
+                raise no_such_lab(missing[0], (*known, *also))
+            if there is not None and (unknown or also):
+                remains |= brought_down(there, unknown, everything=everything)
+    remains |= {lab_id: list(_end(*known[lab_id])) for lab_id in chosen if lab_id in known}
     if as_json:
         say_json({"down": [lab_id for lab_id, left in remains.items() if not left], "remains": remains})
     else:
@@ -167,6 +192,12 @@ def _end(backend: Backend, left: Leftover) -> Sequence[str]:
 
 def _backends(installed: Installed) -> list[Backend]:
     return [installed.backend(name) for name in installed.registry.names("backends")]
+
+
+def _elsewhere(installed: Installed, lab_id: str) -> int | None:
+    """The command on another machine, where this one has no such lab and something of ours is there."""
+    here = any(lab_id == left.lab_id for backend in _backends(installed) for left in backend.leftovers())
+    return None if here else forwarded(installed)
 
 
 def _attached(installed: Installed, lab_id: str) -> tuple[Lab, Backend]:

@@ -18,6 +18,7 @@ from chaoskit.model.blast_radius import BlastRadius
 from chaoskit.model.experiment import Action, Selector
 from chaoskit.model.plan import Plan, PlannedAction
 from chaoskit.model.units import Duration
+from chaoskit.surfaces.elsewhere import away, given_words, places_of, say_err, sent, texts_of, variables_for
 from chaoskit.surfaces.installed import Installed, pass_installed
 from chaoskit.surfaces.terminal import say, say_json, say_table
 
@@ -129,17 +130,23 @@ def plan(
     overrides: tuple[str, ...],
     max_targets: int | None,
     as_json: bool,
-) -> None:
+) -> int:
     """Show what a run would do: timeline, steps, how each is undone, what is missing here. Starts nothing.
 
     Exit 0: it can run here; 2: the experiment is wrong; 3: this machine or backend lacks something, which is named.
     """
     loaded = load(experiment, overrides, installed.registry, backend=backend)
+    with away(installed.backend(backend or loaded.lab.file.spec.backend)) as found:
+        if found is not None:
+            found.ready(say_err)
+            variables = variables_for(texts_of(loaded.lab, experiment))
+            return sent(found, given_words(), places=places_of(loaded), variables=variables).code
     made = planned(loaded, backend, seed, installed, max_targets)
     if as_json:
         say_json(made.model_dump_json(by_alias=True, indent=2))
     else:
         say_plan(made, installed.registry)
+    return 0
 
 
 def say_plan(made: Plan, registry: Registry) -> None:

@@ -12,12 +12,13 @@ from chaoskit.engine.clock import SystemClock
 from chaoskit.engine.interrupting import Interrupts
 from chaoskit.engine.recovering import Recovered, dead_runs, recover_run, sweep_leftovers
 from chaoskit.engine.spelling import nearest
-from chaoskit.model.errors import ChaoskitError, HealFailed, InputError, Problem
+from chaoskit.model.errors import ChaoskitError, HealFailed, InputError, LabUnavailable, Problem
 from chaoskit.model.result import Result
 from chaoskit.surfaces.comparison_words import say_comparison
 from chaoskit.surfaces.conducting import Request, conducted, judged, report_of
 from chaoskit.surfaces.indexing import indexed
 from chaoskit.surfaces.installed import Installed, pass_installed
+from chaoskit.surfaces.labs_elsewhere import recovered_there, say_fetched
 from chaoskit.surfaces.over_trials import say_over_trials
 from chaoskit.surfaces.reading import (
     AVAILABILITY_TARGET,
@@ -176,11 +177,18 @@ def recover(installed: Installed, places: tuple[Path, ...], reports: Path, as_js
             done.append(outcome)
     done.extend(sweep_leftovers(backends))
     _judge_the_dead(done, reports)
+    there = recovered_there(installed)
+    done += there.done
     if as_json:
-        say_json({"recovered": [outcome.model_dump(mode="json") for outcome in done]})
+        said: dict[str, Any] = {"recovered": [outcome.model_dump(mode="json") for outcome in done]}
+        said |= {"fetched": [str(path) for path in there.fetched]} if there.fetched else {}
+        say_json(said | ({"trouble": there.trouble} if there.trouble else {}))
     else:
-        _say_recovered(done)
-    return HealFailed.exit_code if any(outcome.still_broken for outcome in done) else 0
+        _say_recovered(done, nothing=not there.fetched and not there.trouble)
+        say_fetched(there)
+    if any(outcome.still_broken for outcome in done):
+        return HealFailed.exit_code
+    return LabUnavailable.exit_code if there.trouble else 0
 
 
 def _place(place: Path, reports: Path) -> Path:
@@ -209,8 +217,8 @@ def _judge_the_dead(done: list[Recovered], reports: Path) -> None:
                 done[index] = outcome.model_copy(update={"warnings": (*outcome.warnings, warning)})
 
 
-def _say_recovered(done: list[Recovered]) -> None:
-    if not done:
+def _say_recovered(done: list[Recovered], *, nothing: bool) -> None:
+    if not done and nothing:
         say("nothing to recover: no dead run owes anything, and no orphaned lab is left", "good")
     for outcome in done:
         say(outcome.subject, "head")

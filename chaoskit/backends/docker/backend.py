@@ -11,6 +11,8 @@ from typing import Any
 
 from chaoskit.backends.docker import engine, first_process, image_process, images, leaving
 from chaoskit.backends.docker.containers import Making, hostname_of, labels_of, prefix_of
+from chaoskit.backends.docker.elsewhere import machine
+from chaoskit.backends.docker.elsewhere.machine import EngineMachine
 from chaoskit.backends.docker.engine import Engine
 from chaoskit.backends.docker.lab import DockerLab
 from chaoskit.backends.docker.leaving import FAMILY
@@ -40,6 +42,9 @@ class DockerBackend:
 
     def survey(self, lab: LabSpec) -> Survey:
         return surveyed(self.name, lab)
+
+    def elsewhere(self) -> EngineMachine | None:
+        return machine.elsewhere()
 
     def up(
         self, plan: LabPlan, lab_id: str, run_id: str, logs: Path, *, detached: bool, progress: Callable[[str], None]

@@ -6,6 +6,7 @@ context's own files.
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -47,6 +48,50 @@ def meant(url: str | None = None) -> Meant:
     if context is None:
         raise LabUnavailable(_no_context(chosen or str(ContextAPI.get_current_context_name()), said_by, _contexts()))
     return Meant(str(context.Host), context.TLSConfig, f"{said_by}, {context.Name}")
+
+
+def elsewhere() -> Meant | None:
+    """The engine that is meant, where it is reached over the network; None where by a socket of this machine, or where the SDK
+    is missing. LabUnavailable as in `meant`."""
+    if not _told_at_all():
+        return None  # whoever has told Docker's tools nothing need not wait for the SDK
+    try:
+        which = meant()
+    except ImportError:
+        return None
+    return None if which.url.startswith(LOCAL) else which
+
+
+def _told_at_all() -> bool:
+    given = os.environ.get("DOCKER_HOST")
+    if given:
+        return not given.startswith(LOCAL)
+    if os.environ.get("DOCKER_CONTEXT"):
+        return True
+    folder = os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker")
+    try:
+        with open(f"{folder}/config.json", encoding="utf-8") as file:
+            return bool(json.load(file).get("currentContext", "default") != "default")
+    except (OSError, ValueError, AttributeError):
+        return False  # none, or one that says nothing: Docker's tools then take this machine's socket
+
+
+def trusting(tls: Any, url: str) -> Any:
+    """The TLS configuration, such that certificate authorities which the environment names for the web (REQUESTS_CA_BUNDLE)
+    do not take the place of the engine's own."""
+    if tls is None or not getattr(tls, "verify", None):
+        return tls
+    import requests.utils
+
+    configure = tls.configure_client
+
+    def configured(client: Any) -> None:
+        configure(client)
+        client.proxies.update(requests.utils.get_environ_proxies(url.replace("tcp://", "https://", 1)))
+        client.trust_env = False
+
+    tls.configure_client = configured
+    return tls
 
 
 def _same_context(url: str) -> Meant:

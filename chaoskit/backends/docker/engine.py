@@ -146,7 +146,8 @@ def opened(url: str | None = None, *, waits_s: float | None = _TIMEOUT_S) -> Eng
         which = contexts.meant(url)
     over_ssh = which.url.startswith("ssh://")
     with told(f"no Docker engine answers at {which.named}"):
-        client: Any = docker.DockerClient(base_url=which.url, tls=which.tls, timeout=waits_s, use_ssh_client=over_ssh)
+        tls = contexts.trusting(which.tls, which.url)
+        client: Any = docker.DockerClient(base_url=which.url, tls=tls, timeout=waits_s, use_ssh_client=over_ssh)
         client.ping()
     return Engine(which.url, client)
 
@@ -154,8 +155,7 @@ def opened(url: str | None = None, *, waits_s: float | None = _TIMEOUT_S) -> Eng
 def why_not_here(engine: Engine) -> str:
     """ "" where the engine's containers are processes of this machine's kernel that we may act on; else why not."""
     if not engine.url.startswith(contexts.LOCAL):
-        where = f"the engine at {engine.url} is not on this machine"
-        return f"{where}, and faults act on its containers' namespaces: run chaoskit there, with the engine's own socket"
+        return f"the engine at {engine.url} is not on this machine, and faults act there: commands go there by themselves"
     with told("the engine does not describe itself"):
         info = engine.client.info()
     if info.get("KernelVersion") != os.uname().release or info.get("OSType") != "linux":

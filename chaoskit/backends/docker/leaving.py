@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import Any
 
-from chaoskit.backends.docker import engine
+from chaoskit.backends.docker import contexts, engine
 from chaoskit.backends.linux_host import state
 from chaoskit.model.errors import LabUnavailable
 
@@ -18,7 +18,12 @@ def mark() -> str:
 
 
 def labelled(url: str | None = None, lab_id: str | None = None) -> list[dict[str, Any]]:
-    """Containers of ours on an engine. LabUnavailable where it does not answer."""
+    """Containers of ours on an engine. LabUnavailable where it does not answer.
+
+    None on one elsewhere: they are looked after on its machine.
+    """
+    if url is None and contexts.elsewhere() is not None:
+        return []
     found = engine.opened(url)
     try:
         wanted = {"chaoskit_state": mark()} | ({"chaoskit_lab": lab_id} if lab_id is not None else {})
@@ -37,7 +42,9 @@ def still_there(lab_id: str, url: str | None) -> list[str]:
 
 
 def volumes(url: str | None = None, lab_id: str | None = None) -> list[dict[str, Any]]:
-    """Volumes of ours on an engine. LabUnavailable where it does not answer."""
+    """Volumes of ours on an engine, as `labelled`."""
+    if url is None and contexts.elsewhere() is not None:
+        return []
     found = engine.opened(url)
     try:
         wanted = [f"{engine.STATE}={mark()}", *([f"{engine.LAB}={lab_id}"] if lab_id is not None else [])]
@@ -51,6 +58,8 @@ def removed(lab_id: str, url: str | None) -> list[str]:
     """Remove a lab's containers, then its volumes; what could not be, with the reason."""
     try:
         ids = [c["Id"] for c in labelled(url, lab_id)]
+        if not ids and not volumes(url, lab_id):
+            return []
         found = engine.opened(url)
         try:
             return found.remove(ids) or found.remove_volumes([v["Name"] for v in volumes(url, lab_id)])

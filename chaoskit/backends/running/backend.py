@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from chaoskit.backends.docker import engine
+from chaoskit.backends.docker.elsewhere import machine
+from chaoskit.backends.docker.elsewhere.machine import EngineMachine
 from chaoskit.backends.docker.engine import told
 from chaoskit.backends.linux_host import client, state
 from chaoskit.backends.linux_host.building import claimed, leftover, start_holder, swept
@@ -44,6 +46,9 @@ class RunningBackend:
 
     def survey(self, lab: LabSpec) -> Survey:
         return surveyed(self.name, lab)
+
+    def elsewhere(self) -> EngineMachine | None:
+        return machine.elsewhere()
 
     def up(
         self, plan: LabPlan, lab_id: str, run_id: str, logs: Path, *, detached: bool, progress: Callable[[str], None]

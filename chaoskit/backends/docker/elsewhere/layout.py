@@ -1,0 +1,75 @@
+"""What this machine and the helper container must agree on: where things lie there, and how they are called."""
+
+from __future__ import annotations
+
+import tarfile
+from typing import TypedDict
+
+ERRANDS = "elsewhere"
+"""Below the state directory of the engine's machine: one folder for each errand."""
+FILES = "files"
+"""In an errand's folder: what was sent along, each at its absolute path."""
+RECORD = "record"
+"""In an errand's folder: what its command records. Every process there sees it at the same path, also in a lab that another
+errand made."""
+RUN = "run"
+"""In there: the run directory of a run."""
+ORDER = "errand.json"
+PROCESS = "process.json"
+"""The number and start of the command's process."""
+ENDED = "ended.json"
+SAID = {"out": "said.out", "err": "said.err"}
+LOCK = "lock"
+
+PYTHON = "/opt/chaoskit/bin/python"
+"""In the helper's image."""
+SOURCES = "/opt/chaoskit/packages"
+MARK = "CHAOSKIT_ERRAND"
+"""Variable of every process that an errand starts."""
+TOKEN = "CHAOSKIT_HELPER"
+"""Variable of the helper container: tells one from an earlier one of its name."""
+GONE = 75
+"""Exit code: this helper is about to be removed; ask for another one."""
+NOTHING_SAID_S = 10.0
+
+
+def trust(tar: tarfile.TarFile) -> None:
+    """Extract all as it is, whatever this Python's own rule; the Python 3.11 of Debian 12 has no word for it yet."""
+    tar.extraction_filter = lambda member, path: member
+
+
+class OrderJson(TypedDict):
+    """An errand's order, as its machine wrote it."""
+
+    words: list[str]
+    folder: str
+    roots: list[str]
+    """What of the file tree is seen at its own place."""
+    client: str
+    """Whose it is."""
+    records: str
+    reports: str
+    out: str
+    """Both as in `Errand`."""
+    stays: bool
+
+
+class SeenJson(TypedDict):
+    """An errand, as the helper sees it."""
+
+    id: str
+    order: OrderJson
+    running: bool
+    """Its command runs."""
+    held: bool
+    """Any process that it started is there."""
+    code: int | None
+
+
+class LookJson(TypedDict):
+    """All that is there."""
+
+    errands: list[SeenJson]
+    labs: list[str]
+    socket: str
+    """ "" where the engine's socket answers, else why not."""

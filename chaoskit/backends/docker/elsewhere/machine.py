@@ -1,0 +1,191 @@
+"""The machine of an engine that is reached over the network: commands are carried out there, in a helper container."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+
+from chaoskit.backends.docker import contexts, engine
+from chaoskit.backends.docker.elsewhere import layout, parcel
+from chaoskit.backends.docker.elsewhere.helper import Helper, There, command
+from chaoskit.backends.docker.elsewhere.helper_image import image_is_there
+from chaoskit.backends.docker.elsewhere.layout import OrderJson
+from chaoskit.backends.docker.elsewhere.listening import Listening
+from chaoskit.backends.docker.engine import told
+from chaoskit.model.errors import LabUnavailable, OutOfReach
+from chaoskit.ports.elsewhere import Ended, Errand, Hear, Unfinished
+
+_ATTEMPTS = 3
+_HEALS = (
+    "it goes on there and heals by itself. Once the engine answers again, `chaoskit recover` with the same DOCKER_HOST heals "
+    "what is left, and fetches what was recorded"
+)
+
+
+def client_id() -> str:
+    """Whose errands these are: this machine's user's. Those of others are neither fetched nor healed from here."""
+    try:
+        machine = Path("/etc/machine-id").read_text(encoding="ascii").strip()
+    except OSError:
+        machine = os.uname().nodename
+    return sha256(f"{machine}\0{os.getuid()}".encode()).hexdigest()[:12]
+
+
+def elsewhere() -> EngineMachine | None:
+    """The engine's machine where that is another one; None where the engine that is meant is reached by a socket of this one."""
+    which = contexts.elsewhere()
+    return None if which is None else EngineMachine(which)
+
+
+class EngineMachine:
+    """Implements `ports.elsewhere.Elsewhere`. A context: it closes its connections."""
+
+    def __init__(self, which: contexts.Meant) -> None:
+        self._which = which
+        self._there = There.named()
+        self._opened: list[engine.Engine] = []
+        self.where = which.named
+
+    def __enter__(self) -> EngineMachine:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for one in self._opened:
+            one.close()
+
+    def _engine(self, *, patient: bool = False) -> engine.Engine:
+        """`patient`: for answers that may take their time, such as what a long run says."""
+        made = engine.opened(waits_s=None) if patient else engine.opened()
+        self._opened.append(made)
+        return made
+
+    def _helper(self) -> Helper:
+        return Helper(self._engine(), self._there)
+
+    def prepared(self) -> bool:
+        return image_is_there(self._engine())
+
+    def used(self) -> bool:
+        return bool(self._helper().all())
+
+    def ready(self, progress: Callable[[str], None]) -> None:
+        Helper(self._engine(patient=True), self._there).ready(progress)
+
+    def carried_out(self, errand: Errand, hear: Hear, signals: Iterator[int]) -> Ended:
+        made = time.strftime("%Y%m%d-%H%M%S-", time.gmtime()) + secrets.token_hex(3)
+        record = f"{self._there.state}/{layout.ERRANDS}/{made}/{layout.RECORD}"
+        told_where = {"": (), "run": ("--out", f"{record}/{layout.RUN}"), "folder": ("--reports", record)}
+        order = OrderJson(
+            words=[*errand.words, *told_where[errand.records]],
+            folder=str(errand.folder),
+            roots=[str(path) for path in parcel.roots(errand.places, self._there.state)],
+            client=client_id(),
+            records=errand.records,
+            reports=str(errand.reports or ""),
+            out=str(errand.out or ""),
+            stays=errand.stays,
+        )
+        helper = self._helper()
+        with parcel.packed(made, order, errand.reports) as archive:
+            for attempt in range(_ATTEMPTS):
+                helper.ready(lambda _: None)
+                size = archive.seek(0, os.SEEK_END)
+                archive.seek(0)
+                helper.exchanged(("take", str(size)), lambda _: None, archive)
+                code = self._listened(helper, made, (), errand.variables, hear, signals)
+                if code != layout.GONE or attempt == _ATTEMPTS - 1:
+                    break
+                helper.remove_all()  # another chaoskit had said that it is needed no more, and did not get to remove it
+        return self._closed(helper, made, order, code)
+
+    def _listened(
+        self,
+        helper: Helper,
+        errand: str,
+        words: Sequence[str],
+        variables: Mapping[str, str],
+        hear: Hear,
+        signals: Iterator[int],
+    ) -> int:
+        asked = command("carry", errand, *([json.dumps(list(words))] if words else []))
+        with told("the command cannot be started on the engine's machine"):
+            made = helper.engine.client.api.exec_create(helper.id, asked, environment=dict(variables))
+
+        def hand_on(number: int) -> bool:
+            try:
+                helper.asked("tell", errand, str(number))
+            except LabUnavailable:
+                return False
+            return True
+
+        try:
+            return Listening(self._engine(patient=True), made["Id"], helper.engine, self._engine()).ended(hear, signals, hand_on)
+        except OutOfReach as error:
+            raise OutOfReach(f"{self.where}: {error}; {_HEALS}") from error
+
+    def _closed(self, helper: Helper, errand: str, order: OrderJson, code: int) -> Ended:
+        """Bring back what an errand recorded, and forget it, unless something of it goes on."""
+        held = next((one["held"] for one in helper.look()["errands"] if one["id"] == errand), False)
+        if held and order["stays"]:
+            return Ended(code=code)
+        brought, died = self._fetched(helper, errand, order) if order["records"] else ([], [])
+        if not died and not held:
+            helper.asked("clear", errand)
+        return Ended(code=code, brought=tuple(brought), died=tuple(died))
+
+    def _fetched(self, helper: Helper, errand: str, order: OrderJson) -> tuple[list[Path], list[str]]:
+        with tempfile.TemporaryFile() as archive:
+            helper.exchanged(("give", errand), archive.write)
+            archive.seek(0)
+            return parcel.unpacked(archive, errand, order)
+
+    def unfinished(self) -> Sequence[Unfinished]:
+        helper = self._helper()
+        if not helper.all():
+            return ()
+        helper.ready(lambda _: None)
+        return tuple(
+            Unfinished(
+                id=one["id"],
+                words=tuple(one["order"]["words"]),
+                running=one["running"] or (one["held"] and one["order"]["stays"]),
+                stays=one["order"]["stays"],
+            )
+            for one in helper.look()["errands"]
+            if one["order"]["client"] == client_id()
+        )
+
+    def fetched(self, left: Unfinished) -> Ended:
+        helper = self._helper()
+        helper.ready(lambda _: None)
+        return self._closed(helper, left.id, self._order(helper, left), 0)
+
+    def _order(self, helper: Helper, left: Unfinished) -> OrderJson:
+        order = next((one["order"] for one in helper.look()["errands"] if one["id"] == left.id), None)
+        if order is None:
+            raise LabUnavailable(f"{left.id} is on the engine's machine no more: somebody else fetched it")
+        return order
+
+    def recovered(self, left: Unfinished, hear: Hear, signals: Iterator[int]) -> Ended:
+        helper = self._helper()
+        helper.ready(lambda _: None)
+        order = self._order(helper, left)
+        words = ("recover", f"{self._there.state}/{layout.ERRANDS}/{left.id}/{layout.RECORD}", "--json")
+        code = self._listened(helper, left.id, words, {}, hear, signals)
+        return self._closed(helper, left.id, order, code)
+
+    def left(self) -> None:
+        helper = self._helper()
+        if not (there := helper.all()):
+            return
+        for one in there:
+            if one["State"] == "running":
+                helper.id = one["Id"]
+        if helper.id and helper.asked("leave").strip() == "true":
+            helper.remove_all()
