@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import sysconfig
@@ -39,10 +40,12 @@ def missing() -> str:
 class OwnEngine:
     """dockerd with its data in a directory that nobody else uses."""
 
-    def __init__(self, *options: str) -> None:
+    def __init__(self, *options: str, roomy: bool = False) -> None:
+        """`roomy`: with room for images that are built, which may be more than /run has."""
         self._options = options
         # not under a directory that nodes of namespaces see, and short: a socket's path has 108 bytes
         self.directory = Path(tempfile.mkdtemp(prefix="chaoskit-engine-", dir="/run"))
+        self.data = Path(tempfile.mkdtemp(prefix="chaoskit-engine-", dir="/var/tmp")) if roomy else self.directory / "data"
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -51,7 +54,7 @@ class OwnEngine:
 
     def start(self) -> None:
         at = self.directory
-        argv = ["dockerd", "--host", self.url, "--data-root", f"{at}/data", "--exec-root", f"{at}/exec"]
+        argv = ["dockerd", "--host", self.url, "--data-root", str(self.data), "--exec-root", f"{at}/exec"]
         argv += ["--pidfile", f"{at}/docker.pid", "--exec-opt", "native.cgroupdriver=cgroupfs", "--bridge=none"]
         argv += [f"--cgroup-parent=/{at.name}"]  # its groups can be told from those of other engines
         argv += ["--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false", *self._options]
@@ -99,9 +102,10 @@ class OwnEngine:
             self.process.send_signal(signal.SIGTERM)
             self.process.wait(30)
         points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-        for point in reversed([point for point in points if point.startswith(f"{self.directory}/")]):
+        for point in reversed([point for point in points if point.startswith((f"{self.directory}/", f"{self.data}/"))]):
             subprocess.run(["umount", "-l", point], check=False)
         shutil.rmtree(self.directory)
+        shutil.rmtree(self.data, ignore_errors=True)
         for group in reversed(self.groups()):
             group.rmdir()
 
@@ -118,6 +122,45 @@ class OwnEngine:
         with self.client() as client:
             client.api.import_image_from_file(str(archive), repository=repository, tag=tag)
         archive.unlink()
+
+
+class FarEngine(OwnEngine):
+    """One that is asked over the network: by TLS on a port of the loopback, with certificates on both sides."""
+
+    def __init__(self) -> None:
+        super().__init__(roomy=True)
+        self.certificates = self.directory / "certificates"
+        make_certificates(self.certificates)
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        own = {"tlscacert": "ca.pem", "tlscert": "server-cert.pem", "tlskey": "server-key.pem"}
+        files = [f"--{name}={self.certificates / file}" for name, file in own.items()]
+        self._options = ("--host", f"tcp://127.0.0.1:{self.port}", "--tlsverify", *files)
+
+    def variables(self) -> dict[str, str]:
+        """What whoever asks it from another machine has in the environment."""
+        return {
+            "DOCKER_HOST": f"tcp://127.0.0.1:{self.port}",
+            "DOCKER_TLS_VERIFY": "1",
+            "DOCKER_CERT_PATH": str(self.certificates),
+            "CHAOSKIT_ENGINE_SOCKET": f"{self.directory}/docker.sock",
+        }
+
+
+def make_certificates(folder: Path) -> None:
+    """An authority, and what it signed for a server on the loopback and for a client, as Docker's tools call the files."""
+    folder.mkdir()
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+
+    def openssl(*words: str) -> None:
+        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
+
+    openssl("req", "-x509", *key, "-subj", "/CN=authority", "-days", "2", "-keyout", "ca-key.pem", "-out", "ca.pem")
+    (folder / "names").write_text("subjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n")
+    for who, own in (("server", "server-"), ("client", "")):
+        openssl("req", *key, "-subj", f"/CN={who}", "-keyout", f"{own}key.pem", "-out", f"{who}.csr")
+        signed = ["-CA", "ca.pem", "-CAkey", "ca-key.pem", "-CAcreateserial", "-days", "2", "-extfile", "names"]
+        openssl("x509", "-req", "-in", f"{who}.csr", *signed, "-out", f"{own}cert.pem")
 
 
 def pack(archive: Path) -> None:

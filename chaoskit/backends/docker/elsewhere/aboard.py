@@ -170,7 +170,7 @@ def carry(errand: str, words: list[str]) -> int:
     os.makedirs(order["folder"], exist_ok=True)
     with (place / layout.SAID["out"]).open("wb") as out, (place / layout.SAID["err"]).open("wb") as err:
         command = subprocess.Popen(
-            [sys.executable, "-m", "chaoskit.surfaces.entry", *(words or order["words"])],
+            [sys.executable, "-m", "chaoskit.surfaces.entry", *(words or [*order["words"], *order["recording"]])],
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=err,

@@ -179,6 +179,15 @@ class Helper:
             evidence = err.decode("utf-8", "replace")[-2000:]
             raise LabUnavailable(f"the helper container could not do {words[0]!r}: exit code {code}", evidence)
 
+    def is_there(self) -> bool:
+        """Whether the container is there and runs."""
+        return any(one["Id"] == self.id and one["State"] == "running" for one in self.all())
+
+    def forget(self) -> None:
+        """Remove this container, which takes no errands any more; the next one is another."""
+        self.engine.remove([self.id])
+        self.id = ""
+
     def remove_all(self) -> None:
         """Every helper container of this state directory. LabUnavailable where one stays."""
         if trouble := self.engine.remove([one["Id"] for one in self.all()]):

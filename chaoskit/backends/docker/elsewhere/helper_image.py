@@ -6,6 +6,7 @@ chaoskit finds the image again, another one makes its own.
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import io
 import re
@@ -44,6 +45,7 @@ COPY requirements.txt constraints.txt /opt/chaoskit/
 RUN python3 -m venv /opt/chaoskit && {PYTHON} -m pip install --no-cache-dir --progress-bar off \\
     -r /opt/chaoskit/requirements.txt -c /opt/chaoskit/constraints.txt
 COPY packages {SOURCES}
+RUN {PYTHON} -m compileall -q {SOURCES}
 ENV PYTHONPATH={SOURCES}
 """
 """What changes least comes first: another chaoskit with the same dependencies costs a second."""
@@ -98,6 +100,7 @@ def _build(engine: Engine, context: bytes, name: str, progress: Callable[[str], 
 # ---- the context
 
 
+@functools.cache
 def build_context() -> bytes:
     """The same bytes for the same chaoskit and the same dependencies."""
     requirements, constraints = pinned()

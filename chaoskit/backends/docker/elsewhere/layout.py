@@ -42,6 +42,8 @@ class OrderJson(TypedDict):
     """An errand's order, as its machine wrote it."""
 
     words: list[str]
+    recording: list[str]
+    """Words after these: where the command records."""
     folder: str
     roots: list[str]
     """What of the file tree is seen at its own place."""

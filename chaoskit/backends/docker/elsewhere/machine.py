@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
+from typing import IO
 
 from chaoskit.backends.docker import contexts, engine
 from chaoskit.backends.docker.elsewhere import layout, parcel
@@ -21,7 +22,6 @@ from chaoskit.backends.docker.engine import told
 from chaoskit.model.errors import LabUnavailable, OutOfReach
 from chaoskit.ports.elsewhere import Ended, Errand, Hear, Unfinished
 
-_ATTEMPTS = 3
 _HEALS = (
     "it goes on there and heals by itself. Once the engine answers again, `chaoskit recover` with the same DOCKER_HOST heals "
     "what is left, and fetches what was recorded"
@@ -50,6 +50,7 @@ class EngineMachine:
         self._which = which
         self._there = There.named()
         self._opened: list[engine.Engine] = []
+        self._known: Helper | None = None
         self.where = which.named
 
     def __enter__(self) -> EngineMachine:
@@ -66,7 +67,18 @@ class EngineMachine:
         return made
 
     def _helper(self) -> Helper:
-        return Helper(self._engine(), self._there)
+        if self._known is None:
+            self._known = Helper(self._engine(), self._there)
+        return self._known
+
+    def _ready(self, progress: Callable[[str], None] = lambda _: None) -> Helper:
+        """The helper; it runs."""
+        helper = self._helper()
+        if not helper.id:
+            patient = Helper(self._engine(patient=True), self._there)  # an image takes its time
+            patient.ready(progress)
+            helper.id = patient.id
+        return helper
 
     def prepared(self) -> bool:
         return image_is_there(self._engine())
@@ -75,14 +87,15 @@ class EngineMachine:
         return bool(self._helper().all())
 
     def ready(self, progress: Callable[[str], None]) -> None:
-        Helper(self._engine(patient=True), self._there).ready(progress)
+        self._ready(progress)
 
     def carried_out(self, errand: Errand, hear: Hear, signals: Iterator[int]) -> Ended:
         made = time.strftime("%Y%m%d-%H%M%S-", time.gmtime()) + secrets.token_hex(3)
         record = f"{self._there.state}/{layout.ERRANDS}/{made}/{layout.RECORD}"
         told_where = {"": (), "run": ("--out", f"{record}/{layout.RUN}"), "folder": ("--reports", record)}
         order = OrderJson(
-            words=[*errand.words, *told_where[errand.records]],
+            words=list(errand.words),
+            recording=list(told_where[errand.records]),
             folder=str(errand.folder),
             roots=[str(path) for path in parcel.roots(errand.places, self._there.state)],
             client=client_id(),
@@ -91,18 +104,29 @@ class EngineMachine:
             out=str(errand.out or ""),
             stays=errand.stays,
         )
-        helper = self._helper()
         with parcel.packed(made, order, errand.reports) as archive:
-            for attempt in range(_ATTEMPTS):
-                helper.ready(lambda _: None)
-                size = archive.seek(0, os.SEEK_END)
-                archive.seek(0)
-                helper.exchanged(("take", str(size)), lambda _: None, archive)
+            helper = self._taken(archive)
+            code = self._listened(helper, made, (), errand.variables, hear, signals)
+            if code == layout.GONE:  # another chaoskit has said that this helper is needed no more
+                helper.forget()
+                helper = self._taken(archive)
                 code = self._listened(helper, made, (), errand.variables, hear, signals)
-                if code != layout.GONE or attempt == _ATTEMPTS - 1:
-                    break
-                helper.remove_all()  # another chaoskit had said that it is needed no more, and did not get to remove it
         return self._closed(helper, made, order, code)
+
+    def _taken(self, archive: IO[bytes]) -> Helper:
+        """A helper that has the archive. One that another chaoskit removes meanwhile is replaced, once."""
+        size = archive.seek(0, os.SEEK_END)
+        for last in (False, True):
+            helper = self._ready()
+            archive.seek(0)
+            try:
+                helper.exchanged(("take", str(size)), lambda _: None, archive)
+                break
+            except LabUnavailable:
+                if last or helper.is_there():
+                    raise
+                helper.id = ""
+        return helper
 
     def _listened(
         self,
@@ -146,10 +170,9 @@ class EngineMachine:
             return parcel.unpacked(archive, errand, order)
 
     def unfinished(self) -> Sequence[Unfinished]:
-        helper = self._helper()
-        if not helper.all():
+        if not self.used():
             return ()
-        helper.ready(lambda _: None)
+        helper = self._ready()
         return tuple(
             Unfinished(
                 id=one["id"],
@@ -162,8 +185,7 @@ class EngineMachine:
         )
 
     def fetched(self, left: Unfinished) -> Ended:
-        helper = self._helper()
-        helper.ready(lambda _: None)
+        helper = self._ready()
         return self._closed(helper, left.id, self._order(helper, left), 0)
 
     def _order(self, helper: Helper, left: Unfinished) -> OrderJson:
@@ -173,8 +195,7 @@ class EngineMachine:
         return order
 
     def recovered(self, left: Unfinished, hear: Hear, signals: Iterator[int]) -> Ended:
-        helper = self._helper()
-        helper.ready(lambda _: None)
+        helper = self._ready()
         order = self._order(helper, left)
         words = ("recover", f"{self._there.state}/{layout.ERRANDS}/{left.id}/{layout.RECORD}", "--json")
         code = self._listened(helper, left.id, words, {}, hear, signals)
@@ -184,8 +205,6 @@ class EngineMachine:
         helper = self._helper()
         if not (there := helper.all()):
             return
-        for one in there:
-            if one["State"] == "running":
-                helper.id = one["Id"]
+        helper.id = helper.id or next((one["Id"] for one in there if one["State"] == "running"), "")
         if helper.id and helper.asked("leave").strip() == "true":
             helper.remove_all()
