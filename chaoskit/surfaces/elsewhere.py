@@ -12,15 +12,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from chaoskit.engine.loading import Loaded, LoadedLab
 from chaoskit.model.errors import LabUnavailable, OutOfReach
 from chaoskit.ports.elsewhere import Elsewhere, Ended, Errand, GoesElsewhere, Hear, Recorded, Stream
 from chaoskit.surfaces.endings import Surface
 from chaoskit.surfaces.installed import Installed
+
+if TYPE_CHECKING:  # read by whoever loads an experiment or a lab
+    from chaoskit.engine.loading import Loaded, LoadedLab
 
 _HANDED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -67,6 +69,18 @@ def machines(installed: Installed) -> Iterator[Any]:
             if found is not None and found.where not in seen:
                 seen.add(found.where)
                 yield backend
+
+
+@contextmanager
+def machine_in_use(installed: Installed) -> Iterator[Elsewhere | None]:
+    """The other machine, ready, where something of ours may be there; None where nothing is, or there is no other machine."""
+    for backend in machines(installed):
+        with away(backend) as found:
+            if found is not None and found.used():
+                found.ready(say_err)
+                yield found
+                return
+    yield None
 
 
 # ---- what goes along
@@ -180,6 +194,14 @@ def sent(
     )
     with handed_on() as signals:
         return found.carried_out(errand, hear, signals)
+
+
+def forwarded(installed: Installed) -> int | None:
+    """The command as it was given, there; None where nothing of ours is there."""
+    with machine_in_use(installed) as found:
+        if found is None:
+            return None
+        return sent(found, given_words()).code
 
 
 def say_err(text: str) -> None:

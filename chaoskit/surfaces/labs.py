@@ -18,9 +18,8 @@ from chaoskit.engine.spelling import nearest
 from chaoskit.model.errors import InputError, LabUnavailable, Problem
 from chaoskit.model.facts import ExecQuery, NodeStateQuery, ServiceQuery
 from chaoskit.ports.lab import Backend, Lab, Leftover
-from chaoskit.surfaces.elsewhere import away
+from chaoskit.surfaces.elsewhere import away, forwarded, machine_in_use
 from chaoskit.surfaces.installed import Installed, pass_installed
-from chaoskit.surfaces.labs_elsewhere import brought_down, forwarded, lab_raised, labs_there, machine_in_use
 from chaoskit.surfaces.reading import BACKEND, JSON, REPORTS
 from chaoskit.surfaces.standing import raised_lab
 from chaoskit.surfaces.terminal import say, say_json, say_table
@@ -59,7 +58,7 @@ def up(
     chosen = installed.backend(backend or loaded.file.spec.backend)
     with away(chosen) as found:
         if found is not None:
-            return lab_raised(found, loaded, path, reports)
+            return int(_far().lab_raised(found, loaded, path, reports))
     planning.check_lab(loaded, chosen.survey(loaded.file.spec))
     run_id = new_run_id(f"lab {loaded.file.spec.name}", SystemClock().wall_ns())
     lab_id = name or f"{loaded.file.spec.name}-{run_id[-4:]}"
@@ -104,7 +103,7 @@ def status(installed: Installed, lab_id: str | None, as_json: bool) -> int:
         trouble = ""
         try:
             with machine_in_use(installed) as there:
-                found += labs_there(there) if there is not None else []
+                found += _far().labs_there(there) if there is not None else []
         except LabUnavailable as error:
             trouble = str(error)
         if as_json:
@@ -171,12 +170,12 @@ def down(installed: Installed, lab_ids: tuple[str, ...], everything: bool, as_js
     remains: dict[str, list[str]] = {}
     if unknown or everything:
         with machine_in_use(installed) as there:
-            also = [left.lab_id for left in labs_there(there)] if there is not None else []
+            also = [left.lab_id for left in _far().labs_there(there)] if there is not None else []
             missing = [lab_id for lab_id in unknown if lab_id not in also]
             if missing:
                 raise no_such_lab(missing[0], (*known, *also))
             if there is not None and (unknown or also):
-                remains |= brought_down(there, unknown, everything=everything)
+                remains |= _far().brought_down(there, unknown, everything=everything)
     remains |= {lab_id: list(_end(*known[lab_id])) for lab_id in chosen if lab_id in known}
     if as_json:
         say_json({"down": [lab_id for lab_id, left in remains.items() if not left], "remains": remains})
@@ -192,6 +191,13 @@ def _end(backend: Backend, left: Leftover) -> Sequence[str]:
 
 def _backends(installed: Installed) -> list[Backend]:
     return [installed.backend(name) for name in installed.registry.names("backends")]
+
+
+def _far() -> Any:
+    """What is done on other machines: read where there is one."""
+    from chaoskit.surfaces import labs_elsewhere
+
+    return labs_elsewhere
 
 
 def _elsewhere(installed: Installed, lab_id: str) -> int | None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from chaoskit.surfaces.elsewhere import (
     away,
     given_words,
     handed_on,
+    machine_in_use,
     machines,
     place_of,
     places_of_lab,
@@ -58,18 +59,6 @@ class _Answer:
         return found
 
 
-@contextmanager
-def machine_in_use(installed: Installed) -> Iterator[Elsewhere | None]:
-    """The other machine, ready, where something of ours may be there; None where nothing is, or there is no other machine."""
-    for backend in machines(installed):
-        with away(backend) as found:
-            if found is not None and found.used():
-                found.ready(say_err)
-                yield found
-                return
-    yield None
-
-
 def asked(found: Elsewhere, words: Sequence[str], **more: Any) -> dict[str, Any]:
     """What a command that is given with --json answers there."""
     answer = _Answer()
@@ -97,14 +86,6 @@ def lab_raised(found: Elsewhere, loaded: LoadedLab, path: Path, reports: Path) -
 def labs_there(found: Elsewhere) -> list[Leftover]:
     """The labs of that machine."""
     return [Leftover.model_validate(one) for one in asked(found, ("lab", "status", "--json"))["labs"]]
-
-
-def forwarded(installed: Installed) -> int | None:
-    """The command as it was given, there; None where nothing of ours is there."""
-    with machine_in_use(installed) as found:
-        if found is None:
-            return None
-        return sent(found, given_words()).code
 
 
 def brought_down(found: Elsewhere, lab_ids: Sequence[str], *, everything: bool) -> dict[str, list[str]]:

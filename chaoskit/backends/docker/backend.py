@@ -7,12 +7,10 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from chaoskit.backends.docker import engine, first_process, image_process, images, leaving
+from chaoskit.backends.docker import elsewhere, engine, first_process, image_process, images, leaving
 from chaoskit.backends.docker.containers import Making, hostname_of, labels_of, prefix_of
-from chaoskit.backends.docker.elsewhere import machine
-from chaoskit.backends.docker.elsewhere.machine import EngineMachine
 from chaoskit.backends.docker.engine import Engine
 from chaoskit.backends.docker.lab import DockerLab
 from chaoskit.backends.docker.leaving import FAMILY
@@ -27,6 +25,9 @@ from chaoskit.model.capability import Survey
 from chaoskit.model.errors import LabUnavailable
 from chaoskit.model.lab import LabPlan, LabSpec, NodePlan
 from chaoskit.ports.lab import Leftover
+
+if TYPE_CHECKING:  # read where the engine is elsewhere
+    from chaoskit.backends.docker.elsewhere.machine import EngineMachine
 
 _HOLDER = "chaoskit.backends.docker.holder"
 _BUILD_S = 120.0
@@ -44,7 +45,7 @@ class DockerBackend:
         return surveyed(self.name, lab)
 
     def elsewhere(self) -> EngineMachine | None:
-        return machine.elsewhere()
+        return elsewhere.machine()
 
     def up(
         self, plan: LabPlan, lab_id: str, run_id: str, logs: Path, *, detached: bool, progress: Callable[[str], None]

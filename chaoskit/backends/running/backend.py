@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from chaoskit.backends.docker import engine
-from chaoskit.backends.docker.elsewhere import machine
-from chaoskit.backends.docker.elsewhere.machine import EngineMachine
+from chaoskit.backends.docker import elsewhere, engine
 from chaoskit.backends.docker.engine import told
 from chaoskit.backends.linux_host import client, state
 from chaoskit.backends.linux_host.building import claimed, leftover, start_holder, swept
@@ -25,6 +23,9 @@ from chaoskit.model.capability import Survey
 from chaoskit.model.errors import LabUnavailable
 from chaoskit.model.lab import LabPlan, LabSpec, NodePlan
 from chaoskit.ports.lab import Leftover
+
+if TYPE_CHECKING:  # read where the engine is elsewhere
+    from chaoskit.backends.docker.elsewhere.machine import EngineMachine
 
 FAMILY = "running"
 _HOLDER = "chaoskit.backends.running.holder"
@@ -48,7 +49,7 @@ class RunningBackend:
         return surveyed(self.name, lab)
 
     def elsewhere(self) -> EngineMachine | None:
-        return machine.elsewhere()
+        return elsewhere.machine()
 
     def up(
         self, plan: LabPlan, lab_id: str, run_id: str, logs: Path, *, detached: bool, progress: Callable[[str], None]

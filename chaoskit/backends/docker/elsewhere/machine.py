@@ -14,7 +14,7 @@ from typing import IO
 
 from chaoskit.backends.docker import contexts, engine
 from chaoskit.backends.docker.elsewhere import layout, parcel
-from chaoskit.backends.docker.elsewhere.helper import Helper, There, command
+from chaoskit.backends.docker.elsewhere.helper_container import Helper, There, command
 from chaoskit.backends.docker.elsewhere.helper_image import image_is_there
 from chaoskit.backends.docker.elsewhere.layout import OrderJson
 from chaoskit.backends.docker.elsewhere.listening import Listening
@@ -35,12 +35,6 @@ def client_id() -> str:
     except OSError:
         machine = os.uname().nodename
     return sha256(f"{machine}\0{os.getuid()}".encode()).hexdigest()[:12]
-
-
-def elsewhere() -> EngineMachine | None:
-    """The engine's machine where that is another one; None where the engine that is meant is reached by a socket of this one."""
-    which = contexts.elsewhere()
-    return None if which is None else EngineMachine(which)
 
 
 class EngineMachine:
