@@ -45,7 +45,7 @@ class DockerBackend:
         return surveyed(self.name, lab)
 
     def elsewhere(self) -> EngineMachine | None:
-        return elsewhere.machine()
+        return elsewhere.other_machine()
 
     def up(
         self, plan: LabPlan, lab_id: str, run_id: str, logs: Path, *, detached: bool, progress: Callable[[str], None]

@@ -49,7 +49,7 @@ class RunningBackend:
         return surveyed(self.name, lab)
 
     def elsewhere(self) -> EngineMachine | None:
-        return elsewhere.machine()
+        return elsewhere.other_machine()
 
     def up(
         self, plan: LabPlan, lab_id: str, run_id: str, logs: Path, *, detached: bool, progress: Callable[[str], None]

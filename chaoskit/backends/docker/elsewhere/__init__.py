@@ -10,7 +10,7 @@ if TYPE_CHECKING:  # read where the engine is elsewhere
     from chaoskit.backends.docker.elsewhere.machine import EngineMachine
 
 
-def machine() -> EngineMachine | None:
+def other_machine() -> EngineMachine | None:
     """The engine's machine where that is another one; None where the engine that is meant is reached by a socket of this one."""
     which = contexts.elsewhere()
     if which is None:
