@@ -1,12 +1,13 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import combinations, permutations
 from typing import ClassVar, Literal
 
 from chaoskit.model.capability import NETWORK_CUT, NETWORK_LINK, Need
 from chaoskit.model.errors import StepFailed
 from chaoskit.model.facts import CarrierQuery, Check
+from chaoskit.model.lab import LabSpec
 from chaoskit.model.steps import CutLinks, JoinLinks, Link, SetLink, Step
 from chaoskit.ports.fault import Facts, Fault, Scene
 
@@ -38,6 +39,15 @@ class NetworkSwitchFailure(Fault):
         if self.how == "dies":
             return (Need(capability=NETWORK_LINK, why="to take down all ports of the switch"),)
         return (Need(capability=NETWORK_CUT, why="to drop every frame on the switch"),)
+
+    def misfits(self, lab: LabSpec, nodes: Sequence[str]) -> Iterator[str]:
+        running = {n: lab.running_of(n) for n in lab.node_names()}
+        machines = [n for n, spec in running.items() if spec is not None and not spec.id]
+        if self.how == "dies" and machines:
+            yield (
+                f"the switch is a bridge of the engine's machine ({', '.join(machines)}), whose own end has no carrier to lose; "
+                "`how: hangs` drops every frame on it"
+            )
 
     def claims(self, nodes: Sequence[str]) -> tuple[str, ...]:
         return (*(f"links:{node}" for node in nodes), *([f"switch:{self.network}"] if self.network else []))

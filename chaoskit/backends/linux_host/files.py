@@ -9,6 +9,7 @@ import os
 import stat
 from collections.abc import Callable
 from functools import partial
+from typing import BinaryIO
 
 from chaoskit.backends.linux_host.department import Department, Handler
 from chaoskit.backends.linux_host.errands import inside
@@ -115,11 +116,22 @@ def written(wanted: Json) -> Json:
     try:
         _create(beside, wanted)
         os.rename(beside, path)
-    except OSError:
+    except OSError as error:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(beside)
-        raise
+        if error.errno != errno.EBUSY or now is None:
+            raise
+        _rewritten(path, wanted)
+        return {"output": "written in place: it is a mount of its own"}
     return {"output": ""}
+
+
+def _rewritten(path: str, wanted: Json) -> None:
+    """A file that is mounted, as engines do with a container's /etc/hosts, cannot be renamed over: readers may see half of it."""
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    with os.fdopen(fd, "wb") as file:
+        os.ftruncate(fd, 0)
+        _filled(file, wanted)
 
 
 def _same(now: Json, wanted: Json) -> bool:
@@ -131,17 +143,22 @@ def _same(now: Json, wanted: Json) -> bool:
 def _create(path: str, wanted: Json) -> None:
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(fd, "wb") as file:
-        file.write(base64.b64decode(wanted["content"]))
-        file.flush()
-        made = os.fstat(fd)
-        if (made.st_uid, made.st_gid) != (wanted["user_id"], wanted["group_id"]):
-            os.fchown(fd, wanted["user_id"], wanted["group_id"])
-        os.fchmod(fd, wanted["mode"])  # after the owner: a change of owner clears set-id bits and capabilities
-        for name, value in wanted["xattrs"].items():
-            os.setxattr(fd, name, base64.b64decode(value))
-        os.fsync(fd)
-        if wanted["mtime_ns"] is not None:
-            os.utime(fd, ns=(wanted["mtime_ns"], wanted["mtime_ns"]))
+        _filled(file, wanted)
+
+
+def _filled(file: BinaryIO, wanted: Json) -> None:
+    fd = file.fileno()
+    file.write(base64.b64decode(wanted["content"]))
+    file.flush()
+    made = os.fstat(fd)
+    if (made.st_uid, made.st_gid) != (wanted["user_id"], wanted["group_id"]):
+        os.fchown(fd, wanted["user_id"], wanted["group_id"])
+    os.fchmod(fd, wanted["mode"])  # after the owner: a change of owner clears set-id bits and capabilities
+    for name, value in wanted["xattrs"].items():
+        os.setxattr(fd, name, base64.b64decode(value))
+    os.fsync(fd)
+    if wanted["mtime_ns"] is not None:
+        os.utime(fd, ns=(wanted["mtime_ns"], wanted["mtime_ns"]))
 
 
 def removed(path: str) -> Json:
@@ -152,4 +169,8 @@ def removed(path: str) -> Json:
         os.unlink(path)
     except FileNotFoundError:
         return {"output": "it was gone already"}
+    except OSError as error:
+        if error.errno == errno.EBUSY:
+            raise Refused(f"{path} is a mount of its own, which cannot be removed; file.change can change it") from error
+        raise
     return {"output": ""}

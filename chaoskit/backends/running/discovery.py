@@ -6,6 +6,7 @@ import ipaddress
 import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 from chaoskit.backends.docker import engine
@@ -152,7 +153,7 @@ def _host(found: Engine, bridges: Mapping[str, tuple[str, dict[str, Any]]]) -> d
     for short, one in bridges.values():
         subnet = ipaddress.ip_network(_subnet(one))
         gateway = next((c.get("Gateway") for c in one["IPAM"]["Config"] if c.get("Gateway")), None) or str(subnet[1])
-        interfaces.append({"network": short, "address": gateway.partition("/")[0], "prefix": subnet.prefixlen, "mac": _NO_MAC})
+        interfaces.append({"network": short, "address": gateway.partition("/")[0], "prefix": subnet.prefixlen, "mac": _mac(one)})
     return {"engine": found.url, "interfaces": interfaces}
 
 
@@ -160,6 +161,14 @@ def bridge_of(network: Mapping[str, Any]) -> str:
     """The device of an engine's bridge network."""
     given = (network.get("Options") or {}).get("com.docker.network.bridge.name")
     return str(given or f"br-{network['Id'][:12]}")
+
+
+def _mac(network: Mapping[str, Any]) -> str:
+    """Of the bridge itself, by which containers reach their engine's machine; it is asked for where that is this one."""
+    try:
+        return Path("/sys/class/net", bridge_of(network), "address").read_text(encoding="ascii").strip()
+    except OSError:
+        return _NO_MAC
 
 
 def _subnet(network: Mapping[str, Any]) -> str:
