@@ -27,6 +27,8 @@ class Errand(Record):
     """Where it is given: absolute."""
     places: tuple[Path, ...] = ()
     """Folders and files that are sent along, and are there at the same absolute paths."""
+    written: Mapping[str, str] = {}
+    """Path -> text of files that lie nowhere here, each in one of the places."""
     variables: Mapping[str, str] = {}
     """Of the environment: what the files refer to."""
     records: Recorded = ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Literal, Protocol, Self
 
 import click
 
@@ -33,7 +33,7 @@ from chaoskit.ports.lab import Backend
 from chaoskit.ports.progress import Progress
 from chaoskit.reporting.render import EVERY_RUN, FILE_NAMES, render
 from chaoskit.surfaces.against import Against, against, code_against, expectations
-from chaoskit.surfaces.conducting_elsewhere import run_elsewhere
+from chaoskit.surfaces.conducting_elsewhere import planned_elsewhere, run_elsewhere
 from chaoskit.surfaces.elsewhere import away
 from chaoskit.surfaces.indexing import indexed
 from chaoskit.surfaces.installed import Installed
@@ -65,18 +65,14 @@ class Request(Record):
     tolerance: str | None = None
     """How much worse than the baseline is still the same."""
 
-    def words(self) -> tuple[str, ...]:
+    def words(self, act: Literal["run", "plan"] = "run") -> tuple[str, ...]:
         """The command line of this run, for another machine: what is done with its result is done here."""
-        given = {
-            "--backend": self.backend,
-            "--seed": self.seed,
-            "--max-targets": self.max_targets,
-            "--on": self.on_lab,
-        }
-        words = ["run", str(self.experiment)]
+        given = {"--backend": self.backend, "--seed": self.seed, "--max-targets": self.max_targets}
+        given |= {"--on": self.on_lab} if act == "run" else {}
+        words = [act, str(self.experiment)]
         words += [word for name, value in given.items() if value is not None for word in (name, str(value))]
         words += [word for change in self.changes for word in ("--set", change)]
-        return (*words, *(("--keep-lab",) if self.keep_lab else ()))
+        return (*words, *(("--keep-lab",) if self.keep_lab and act == "run" else ()))
 
     @property
     def changes(self) -> tuple[str, ...]:
@@ -123,11 +119,18 @@ class Shown(Progress, AbstractContextManager[Any], Protocol):
 def loaded_and_planned(request: Request, installed: Installed) -> tuple[Loaded, Plan]:
     """Everything that is decided before anything starts. InputError, CapabilityMissing."""
     loaded = _loaded(request, installed)
+    with away(_backend_of(request, loaded, installed)) as found:
+        if found is not None:
+            return loaded, planned_elsewhere(found, loaded, request.words("plan"), request.text)
     return loaded, _planned(request, loaded, installed)
 
 
 def _loaded(request: Request, installed: Installed) -> Loaded:
     return load(request.experiment, request.changes, installed.registry, request.text, request.backend)
+
+
+def _backend_of(request: Request, loaded: Loaded, installed: Installed) -> Backend:
+    return installed.backend(request.backend or loaded.lab.file.spec.backend)
 
 
 def _planned(request: Request, loaded: Loaded, installed: Installed) -> Plan:
@@ -140,7 +143,7 @@ def conducted(request: Request, installed: Installed, progress: Shown, interrupt
     Whatever ended a run early is healed, judged and told in what is returned; it is raised where no report could be made.
     """
     loaded = _loaded(request, installed)
-    with away(installed.backend(request.backend or loaded.lab.file.spec.backend)) as found:
+    with away(_backend_of(request, loaded, installed)) as found:
         if found is not None:
             return _conducted_elsewhere(request, loaded, found, progress, interrupts)
     plan = _planned(request, loaded, installed)
@@ -156,7 +159,14 @@ def _conducted_elsewhere(
         baseline(request.reports, request.against, "--against")
     with progress:
         run = run_elsewhere(
-            found, loaded, request.words(), request.reports, request.out, progress.message, interrupts or Interrupts()
+            found,
+            loaded,
+            request.words(),
+            request.text,
+            request.reports,
+            request.out,
+            progress.message,
+            interrupts or Interrupts(),
         )
     indexed(run.directory, request.reports)
     held = _baseline(request, Plan.model_validate_json((run.directory / "plan.json").read_text(encoding="utf-8")))

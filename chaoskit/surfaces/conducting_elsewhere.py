@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from chaoskit.engine.interrupting import Interrupts
 from chaoskit.engine.loading import Loaded
+from chaoskit.model.condition import Condition
 from chaoskit.model.errors import ChaoskitError, HealFailed, InputError, Interrupted, Problem
+from chaoskit.model.experiment import Experiment
+from chaoskit.model.plan import Plan
 from chaoskit.model.record import Record
 from chaoskit.model.result import Result
 from chaoskit.ports.elsewhere import Elsewhere, Stream
-from chaoskit.surfaces.elsewhere import places_of, sent, texts_of, variables_for
+from chaoskit.surfaces.elsewhere import Answer, places_of, say_err, sent, texts_of, variables_for
 
 _STAMP = re.compile(r"^ *\d+\.\ds  ")
 _KEPT = re.compile(r"^The lab stays up: chaoskit lab status (\S+)", re.MULTILINE)
@@ -68,16 +71,60 @@ class _Heard:
         return found.group(1) if found else None
 
 
+def planned_elsewhere(found: Elsewhere, loaded: Loaded, words: tuple[str, ...], text: str | None) -> Plan:
+    """What a run would do there. LabUnavailable in the words of the command there."""
+    found.ready(say_err)
+    answer = Answer()
+    sent(
+        found,
+        (*words, "--json"),
+        places=places_of(loaded),
+        written=_written(loaded, text),
+        variables=variables_for([*texts_of(loaded.lab, Path(loaded.source.path)), text or ""]),
+        hear=answer,
+    )
+    return Plan.model_validate(answer.value())
+
+
+def _written(loaded: Loaded, text: str | None) -> dict[str, str]:
+    return {} if text is None else {str(Path(loaded.source.path).absolute()): text}
+
+
+def _files_here(experiment: Experiment) -> Iterator[Problem]:
+    """What waits for a file of this machine, which nobody would see there."""
+    message = "a file that appears here is not seen on the engine's machine, where the run is: run chaoskit there"
+    for index, action in enumerate(experiment.method):
+        for key, condition in (("when", action.when), ("until", action.until)):
+            for file in _files_of(condition):
+                yield Problem(message=message, path=f"method[{index}].{key}.file", value=file)
+    for file in experiment.abort_when.file:
+        yield Problem(message=message, path="abort-when.file", value=file)
+
+
+def _files_of(condition: Condition | None) -> Iterator[str]:
+    if condition is not None:
+        if condition.file is not None:
+            yield condition.file
+        for inner in (*(condition.all or ()), *(condition.any or ())):
+            yield from _files_of(inner)
+
+
 def run_elsewhere(
     found: Elsewhere,
     loaded: Loaded,
     words: tuple[str, ...],
+    text: str | None,
     reports: Path,
     out: Path | None,
     message: Callable[[str], None],
     interrupts: Interrupts,
 ) -> Brought:
-    """Have a run carried out there. EndedElsewhere with its words where it made no run directory; OutOfReach; HealFailed."""
+    """Have a run carried out there. EndedElsewhere with its words where it made no run directory; OutOfReach; HealFailed.
+
+    `text`: the experiment, where it stands in no file.
+    """
+    if problems := list(_files_here(loaded.experiment)):
+        raise InputError(problems)
     if out is not None and out.is_dir() and any(out.iterdir()):
         raise InputError([Problem(message="the run directory is not empty; give another one with --out", value=str(out))])
     message(f"the engine is elsewhere, and the whole run goes there: {found.where}")
@@ -88,7 +135,8 @@ def run_elsewhere(
         found,
         words,
         places=places_of(loaded),
-        variables=variables_for(texts_of(loaded.lab, Path(loaded.source.path))),
+        written=_written(loaded, text),
+        variables=variables_for([*texts_of(loaded.lab, Path(loaded.source.path)), text or ""]),
         records="run",
         reports=reports,
         out=out,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -25,6 +26,7 @@ if TYPE_CHECKING:  # read by whoever loads an experiment or a lab
     from chaoskit.engine.loading import Loaded, LoadedLab
 
 _HANDED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+_MOST_BYTES = 16 << 20
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OF_A_PROCESS = re.compile(r"DOCKER_\w+|LD_\w+|PYTHON\w*|PATH|PWD|OLDPWD|SHLVL|TMPDIR|_")
 """Variables that mean something else on another machine."""
@@ -93,7 +95,7 @@ def places_of_lab(lab: LoadedLab) -> Iterator[Path]:
         if node.build is not None:
             yield Path(node.build).absolute()
         for bind in node.container.binds if node.container is not None else ():
-            yield Path(bind.source)
+            yield Path(bind.source)  # of this machine, as everywhere
 
 
 def places_of(loaded: Loaded) -> tuple[Path, ...]:
@@ -169,11 +171,36 @@ def said_as_it_is(stream: Stream, said: bytes) -> None:
     to.flush()
 
 
+class Answer:
+    """What a command says with --json; its progress and errors go to stderr."""
+
+    def __init__(self) -> None:
+        self._said = b""
+
+    def __call__(self, stream: Stream, said: bytes) -> None:
+        if stream == "err":
+            said_as_it_is(stream, said)
+        elif len(self._said) < _MOST_BYTES:
+            self._said += said
+
+    def value(self) -> dict[str, Any]:
+        """LabUnavailable where it is no answer."""
+        try:
+            found: dict[str, Any] = json.loads(self._said)
+        except ValueError as error:
+            said = self._said.decode("utf-8", "replace")
+            raise LabUnavailable("the command on the engine's machine gave no answer", said) from error
+        if "error" in found:
+            raise LabUnavailable(f"on the engine's machine: {found['error'].get('message', found['error'])}")
+        return found
+
+
 def sent(
     found: Elsewhere,
     words: Iterable[str],
     *,
     places: Iterable[Path] = (),
+    written: Mapping[str, str] | None = None,
     variables: Mapping[str, str] | None = None,
     records: Recorded = "",
     reports: Path | None = None,
@@ -186,6 +213,7 @@ def sent(
         words=tuple(words),
         folder=Path.cwd(),
         places=tuple(places),
+        written=written or {},
         variables=variables_for(()) if variables is None else variables,
         records=records,
         reports=None if reports is None else reports.absolute(),

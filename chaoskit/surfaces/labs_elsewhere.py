@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -12,9 +11,10 @@ from chaoskit.engine.loading import LoadedLab
 from chaoskit.engine.recovering import Recovered
 from chaoskit.model.capability import Survey
 from chaoskit.model.errors import HealFailed, LabUnavailable
-from chaoskit.ports.elsewhere import Elsewhere, Stream, Unfinished
+from chaoskit.ports.elsewhere import Elsewhere, Unfinished
 from chaoskit.ports.lab import Leftover
 from chaoskit.surfaces.elsewhere import (
+    Answer,
     away,
     given_words,
     handed_on,
@@ -22,7 +22,6 @@ from chaoskit.surfaces.elsewhere import (
     machines,
     place_of,
     places_of_lab,
-    said_as_it_is,
     say_err,
     sent,
     texts_of,
@@ -32,36 +31,10 @@ from chaoskit.surfaces.indexing import indexed
 from chaoskit.surfaces.installed import Installed
 from chaoskit.surfaces.terminal import say
 
-_ANSWER_BYTES = 16 << 20
-
-
-class _Answer:
-    """What a command says with --json; its progress and errors go to stderr."""
-
-    def __init__(self) -> None:
-        self._said = b""
-
-    def __call__(self, stream: Stream, said: bytes) -> None:
-        if stream == "err":
-            said_as_it_is(stream, said)
-        elif len(self._said) < _ANSWER_BYTES:
-            self._said += said
-
-    def value(self) -> dict[str, Any]:
-        """LabUnavailable where it is no answer."""
-        try:
-            found: dict[str, Any] = json.loads(self._said)
-        except ValueError as error:
-            said = self._said.decode("utf-8", "replace")
-            raise LabUnavailable("the command on the engine's machine gave no answer", said) from error
-        if "error" in found:
-            raise LabUnavailable(f"on the engine's machine: {found['error'].get('message', found['error'])}")
-        return found
-
 
 def asked(found: Elsewhere, words: Sequence[str], **more: Any) -> dict[str, Any]:
     """What a command that is given with --json answers there."""
-    answer = _Answer()
+    answer = Answer()
     sent(found, words, hear=answer, **more)
     return answer.value()
 
@@ -138,7 +111,7 @@ def _taken_up(found: Elsewhere, left: Unfinished, there: RecoveredThere) -> bool
     there.fetched += ended.brought
     if not ended.died:
         return False
-    answer = _Answer()
+    answer = Answer()
     with handed_on() as signals:
         ended = found.recovered(left, answer, signals)
     if ended.died:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from chaoskit.backends.docker import engine, first_process, images, leaving
+from chaoskit.backends.docker.elsewhere.layout import as_the_engine_sees
 from chaoskit.backends.docker.engine import Engine, told
 from chaoskit.model.container import ContainerSpec
 from chaoskit.model.lab import LabPlan, NodePlan
@@ -48,7 +49,7 @@ class Making:
         return str(made["Id"])
 
     def _binds(self, special: ContainerSpec) -> list[str]:
-        places = [f"{b.source}:{b.target}{':ro' if b.read_only else ''}" for b in special.binds]
+        places = [f"{as_the_engine_sees(b.source)}:{b.target}{':ro' if b.read_only else ''}" for b in special.binds]
         named = [v for v in special.engine_volumes if v.name]
         return places + [f"{self.volume(v.name)}:{v.target}{':ro' if v.read_only else ''}" for v in named]
 

@@ -10,9 +10,9 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from chaoskit.backends.docker import contexts
@@ -20,7 +20,8 @@ from chaoskit.model.errors import LabUnavailable
 
 LAB, RUN, NODE, STATE = "chaoskit.lab", "chaoskit.run", "chaoskit.node", "chaoskit.state"
 """Labels of everything that is made."""
-_TIMEOUT_S = 30
+TIMEOUT_S = 30
+"""How long one answer may take."""
 _ENDED_WITHIN_S = 15.0
 _AT_ONCE = 8
 
@@ -50,6 +51,15 @@ class Engine:
 
     url: str
     client: Any
+    given: Mapping[str, Any] = field(default_factory=dict)
+    """How the client was made."""
+
+    def again(self, waits_s: float | None) -> Engine:
+        """Another connection to the same engine, which is asked neither for its version nor whether it is there."""
+        import docker
+
+        version = self.client.api._version
+        return Engine(self.url, docker.DockerClient(**self.given, timeout=waits_s, version=version), self.given)
 
     def close(self) -> None:
         self.client.close()
@@ -133,7 +143,7 @@ def warmed() -> None:
     docker.DockerClient(base_url="unix:///dev/null", version="1.41").close()  # given a version, it asks nobody
 
 
-def opened(url: str | None = None, *, waits_s: float | None = _TIMEOUT_S) -> Engine:
+def opened(url: str | None = None, *, waits_s: float | None = TIMEOUT_S) -> Engine:
     """An engine that answers: at `url`, else as Docker's own tools find it (see `contexts`). LabUnavailable with the reason.
 
     `waits_s`: how long one answer may take; None: for ever.
@@ -147,9 +157,10 @@ def opened(url: str | None = None, *, waits_s: float | None = _TIMEOUT_S) -> Eng
     over_ssh = which.url.startswith("ssh://")
     with told(f"no Docker engine answers at {which.named}"):
         tls = contexts.trusting(which.tls, which.url)
-        client: Any = docker.DockerClient(base_url=which.url, tls=tls, timeout=waits_s, use_ssh_client=over_ssh)
+        given = {"base_url": which.url, "tls": tls, "use_ssh_client": over_ssh}
+        client: Any = docker.DockerClient(**given, timeout=waits_s)
         client.ping()
-    return Engine(which.url, client)
+    return Engine(which.url, client, given)
 
 
 def why_not_here(engine: Engine) -> str:

@@ -93,6 +93,8 @@ class Helper:
         name = f"chaoskit-helper-{image.partition(':')[2]}-{self.there.mark}"
         mine = [one for one in self.all() if f"/{name}" in one["Names"]]
         self.id = mine[0]["Id"] if mine else self._made(image, name)
+        if mine and mine[0]["State"] == "running":
+            return
         with told("the helper container could not be started"):
             try:
                 self.engine.client.api.start(self.id)

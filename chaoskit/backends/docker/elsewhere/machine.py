@@ -56,7 +56,8 @@ class EngineMachine:
 
     def _engine(self, *, patient: bool = False) -> engine.Engine:
         """`patient`: for answers that may take their time, such as what a long run says."""
-        made = engine.opened(waits_s=None) if patient else engine.opened()
+        waits_s = None if patient else engine.TIMEOUT_S
+        made = self._opened[0].again(waits_s) if self._opened else engine.opened(waits_s=waits_s)
         self._opened.append(made)
         return made
 
@@ -98,7 +99,7 @@ class EngineMachine:
             out=str(errand.out or ""),
             stays=errand.stays,
         )
-        with parcel.packed(made, order, errand.reports) as archive:
+        with parcel.packed(made, order, errand.reports, errand.written) as archive:
             helper = self._taken(archive)
             code = self._listened(helper, made, (), errand.variables, hear, signals)
             if code == layout.GONE:  # another chaoskit has said that this helper is needed no more
@@ -149,10 +150,13 @@ class EngineMachine:
 
     def _closed(self, helper: Helper, errand: str, order: OrderJson, code: int) -> Ended:
         """Bring back what an errand recorded, and forget it, unless something of it goes on."""
+        if not order["records"]:
+            helper.asked("clear", errand)
+            return Ended(code=code)
         held = next((one["held"] for one in helper.look()["errands"] if one["id"] == errand), False)
         if held and order["stays"]:
             return Ended(code=code)
-        brought, died = self._fetched(helper, errand, order) if order["records"] else ([], [])
+        brought, died = self._fetched(helper, errand, order)
         if not died and not held:
             helper.asked("clear", errand)
         return Ended(code=code, brought=tuple(brought), died=tuple(died))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
@@ -55,8 +56,11 @@ def roots(places: Iterable[Path], state: str) -> tuple[Path, ...]:
     return tuple(found)
 
 
-def packed(errand: str, order: OrderJson, reports: Path | None) -> IO[bytes]:
-    """The archive that makes the errand's folder. `reports`: a folder that is left out. InputError where it is too much."""
+def packed(errand: str, order: OrderJson, reports: Path | None, written: Mapping[str, str]) -> IO[bytes]:
+    """The archive that makes the errand's folder. `reports`: a folder that is left out. `written`: files that lie nowhere here.
+
+    InputError where it is too much, or no file.
+    """
     file: IO[bytes] = tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES)  # noqa: SIM115 - whoever sends it closes it
     with tarfile.open(fileobj=file, mode="w") as tar:
         top = f"{layout.ERRANDS}/{errand}"
@@ -65,13 +69,27 @@ def packed(errand: str, order: OrderJson, reports: Path | None) -> IO[bytes]:
         bound = _Bound()
         for root in order["roots"]:
             for path in _below(Path(root), reports, bound):
-                _put(tar, path, f"{top}/{layout.FILES}{path}")
-        content = json.dumps(order).encode()
-        entry = tarfile.TarInfo(f"{top}/{layout.ORDER}")
-        entry.size, entry.mode = len(content), 0o600
-        tar.addfile(entry, io.BytesIO(content))
+                _put(tar, _meant(path, order["roots"]), f"{top}/{layout.FILES}{path}")
+        for name, text in written.items():
+            _add(tar, f"{top}/{layout.FILES}{name}", text.encode(), 0o600)
+        _add(tar, f"{top}/{layout.ORDER}", json.dumps(order).encode(), 0o600)
     file.seek(0)
     return file
+
+
+def _add(tar: tarfile.TarFile, name: str, content: bytes, mode: int) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.size, entry.mode = len(content), mode
+    tar.addfile(entry, io.BytesIO(content))
+
+
+def _meant(path: Path, sent: Iterable[str]) -> Path:
+    """What a link means, where that is not sent along by itself."""
+    if not path.is_symlink():
+        return path
+    real = path.resolve()
+    along = str(path) not in sent and any(real.is_relative_to(root) for root in sent)
+    return path if along or not (real.is_file() or str(path) in sent) else real
 
 
 def _directory(tar: tarfile.TarFile, name: str, mode: int) -> None:
@@ -83,12 +101,12 @@ def _directory(tar: tarfile.TarFile, name: str, mode: int) -> None:
 def _put(tar: tarfile.TarFile, path: Path, name: str) -> None:
     try:
         entry = tar.gettarinfo(str(path), name)
-        if entry is None:  # a socket
-            return
+        if entry is None or not (entry.isreg() or entry.isdir() or entry.issym()):
+            raise OSError(errno.EINVAL, "neither a file nor a folder")
         if entry.isreg():
             with path.open("rb") as content:
                 tar.addfile(entry, content)
-        elif entry.isdir() or entry.issym():
+        else:
             tar.addfile(entry)
     except OSError as error:
         raise InputError(
@@ -126,7 +144,7 @@ def _below(root: Path, left_out: Path | None, bound: _Bound) -> Iterator[Path]:
         return
     bound.add(root, root, 0 if root.is_dir() else root.lstat().st_size)
     yield root
-    if root.is_symlink() or not root.is_dir():
+    if not root.is_dir():
         return
     for directory, folders, files in os.walk(root):
         here = Path(directory)
