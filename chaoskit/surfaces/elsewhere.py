@@ -106,9 +106,9 @@ def places_of(loaded: Loaded) -> tuple[Path, ...]:
 def variables_for(texts: Iterable[str], environment: Mapping[str, str] = os.environ) -> dict[str, str]:
     """What goes along of the environment: chaoskit's own variables, and those whose names stand in these texts."""
     named = {word for text in texts for word in _WORD.findall(text)}
-    ours = {name for name in environment if name.startswith("CHAOSKIT_") and name not in _OF_THIS_MACHINE}
+    wanted = (name for name in environment if name in named or name.startswith("CHAOSKIT_"))
     return {
-        name: environment[name] for name in sorted(ours | (named & set(environment))) if _OF_A_PROCESS.fullmatch(name) is None
+        name: environment[name] for name in sorted(wanted) if name not in _OF_THIS_MACHINE and not _OF_A_PROCESS.fullmatch(name)
     }
 
 

@@ -33,7 +33,10 @@ PACKAGES = (
 """Debian's, each with what it is for where its name does not say so."""
 LEFT_OUT = frozenset({"dev", "patroni", "pdf"})
 """Extras that nothing there needs: tests, servers that labs bring in their images, reports as PDF."""
+PLAIN = frozenset({"docker"})
+"""Wanted without their extras: the engine is a socket there, and nothing of ssh is needed."""
 _REQUIREMENT = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[([^\]]*)\])?[^;]*(?:;\s*(.*))?$")
+_EXTRAS = re.compile(r"[A-Za-z0-9._-]+")
 _EXTRA = re.compile(r"extra\s*==\s*['\"]([^'\"]+)")
 _SAID = 25
 """Lines of a build that failed which are shown."""
@@ -136,17 +139,19 @@ def pinned() -> tuple[str, str]:
     wanted: dict[str, str] = {}
     for name, extras, extra in _required("chaoskit"):
         if extra not in LEFT_OUT and (version := _version(name)):
-            wanted[name] = f"{name}{f'[{extras}]' if extras else ''}=={version}"
+            kept = extras if name not in PLAIN else ""
+            wanted[name] = f"{name}{f'[{kept}]' if kept else ''}=={version}"
     for name, version in _extending():
         wanted[name] = f"{name}=={version}"
     below: dict[str, str] = {}
-    ask = list(wanted)
+    ask = [(name, _EXTRAS.findall(line.partition("==")[0])[1:]) for name, line in wanted.items()]
     while ask:
-        name = ask.pop()
-        if name in below or not (version := _version(name)):
+        name, asked = ask.pop()
+        if (name in below and not asked) or not (version := _version(name)):
             continue
         below[name] = f"{name}=={version}"
-        ask += [required for required, _, _ in _required(name)]
+        needs = [(one, _EXTRAS.findall(more)) for one, more, extra in _required(name) if not extra or extra in asked]
+        ask += [(one, more) for one, more in needs if one not in below]
     return "".join(f"{line}\n" for line in sorted(wanted.values())), "".join(f"{line}\n" for line in sorted(below.values()))
 
 
