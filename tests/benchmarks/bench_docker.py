@@ -1,9 +1,9 @@
 """Labs of containers beside what people have: `python tests/benchmarks/bench_docker.py [--rounds 5] [--containers 3,10]`.
 
 Up and down, in the same rounds, alternating, on the same engine, command line against command line: `docker-compose up -d` and
-`down` (Debian package docker-compose), and `chaoskit lab up --backend docker` and `lab down`, for as many containers of the same
-image that run the same command on one network. The Compose file gives its containers an init, as people do who know that `sleep`
-as PID 1 does not hear SIGTERM; without one each `down` waits ten seconds more. chaoskit returns once every service runs.
+`down` (Debian package docker-compose), and `chaoskit lab up` and `lab down`, each from the same Compose file. It gives its
+containers an init, as people do who know that `sleep` as PID 1 does not hear SIGTERM; without one each `down` waits ten seconds
+more. chaoskit returns once every service runs.
 
 Then ten containers are cut into halves, measured from traffic as in bench_partition.py: by chaoskit, one transaction on the
 switch, and as scripts do it: one exec of iptables by the engine in each container, one after the other. The image with
@@ -49,9 +49,14 @@ def timed(argv: list[str], folder: Path) -> float:
     return time.monotonic() - began
 
 
-def by_compose(folder: Path, count: int) -> Round:
+def composed(folder: Path, count: int) -> None:
+    """The file that both are given; the containers have an init, see above."""
     services = {f"n{number}": {"image": images.BASE, "command": COMMAND, "init": True} for number in range(count)}
     (folder / "docker-compose.yml").write_text(json.dumps({"version": "3.7", "services": services}))
+
+
+def by_compose(folder: Path, count: int) -> Round:
+    composed(folder, count)
     argv = ["docker-compose", "-p", f"bench{os.getpid()}"]
     try:
         up = timed([*argv, "up", "-d"], folder)
@@ -61,14 +66,11 @@ def by_compose(folder: Path, count: int) -> Round:
 
 
 def by_chaoskit(folder: Path, count: int) -> Round:
-    lab = {
-        "name": "bench",
-        "nodes": {"n": {"count": count, "services": ["sleeper"]}},
-        "services": {"sleeper": {"command": COMMAND}},
-    }
-    (folder / "lab.yaml").write_text(json.dumps(lab))
+    composed(folder, count)
+    # without clients of its own: they would be one container more than the other makes
+    (folder / "lab.yaml").write_text(json.dumps({"name": "bench", "compose": "docker-compose.yml", "clients": "n0"}))
     argv = [str(Path(sys.executable).with_name("chaoskit")), "lab"]
-    up = timed([*argv, "up", str(folder), "--name", "bench", "--backend", "docker"], folder)  # nothing is left where it fails
+    up = timed([*argv, "up", str(folder), "--name", "bench"], folder)  # nothing is left where it fails
     return up, timed([*argv, "down", "bench"], folder)
 
 

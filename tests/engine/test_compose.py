@@ -48,6 +48,13 @@ def test_a_service_is_a_node_that_runs_what_its_image_starts(tmp_path: Path) -> 
     assert list(plan.networks) == ["default"]
 
 
+def test_clients_that_have_a_place_get_no_node_of_their_own(tmp_path: Path) -> None:
+    plan = lab(tmp_path, "services: {web: {image: nginx}, db: {image: redis}}", "clients: db\n").rendered.plan
+    assert [node.name for node in plan.nodes] == ["web", "db"]
+    assert plan.clients == ("db",)
+    assert [[service.name for service in node.services] for node in plan.nodes] == [["web"], ["db"]]
+
+
 def test_replicas_are_a_group_and_share_the_name_of_the_service(tmp_path: Path) -> None:
     plan = lab(tmp_path, "services: {web: {image: nginx, deploy: {replicas: 3}}}").rendered.plan
     assert [node.name for node in plan.nodes] == ["web1", "web2", "web3", "clients"]

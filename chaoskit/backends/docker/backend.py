@@ -18,7 +18,6 @@ from chaoskit.backends.docker.survey import surveyed, why_not_by_us
 from chaoskit.backends.docker.wire import ContainerJson, ContainersJson
 from chaoskit.backends.linux_host import client, state
 from chaoskit.backends.linux_host.building import claimed, found_plan, leftover, start_holder, swept
-from chaoskit.backends.linux_host.drawing import drawn_lab, hosts_text
 from chaoskit.backends.linux_host.state import LabFiles
 from chaoskit.backends.linux_host.wire import Refused
 from chaoskit.model.capability import Survey
@@ -67,6 +66,8 @@ class DockerBackend:
         self, found: Engine, files: LabFiles, record: dict[str, Any], plan: LabPlan, progress: Callable[[str], None]
     ) -> None:
         with start_holder(files, record, _HOLDER) as ours:  # it reads its modules while the images and containers are made
+            from chaoskit.backends.linux_host.drawing import drawn_lab, hosts_text  # late: all of netlink, beside the holder
+
             image_of = images.made_ready(found, plan, progress)
             making = _making(found, files, record["run_id"])
             volumes = making.volumes(plan)

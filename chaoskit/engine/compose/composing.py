@@ -28,7 +28,7 @@ def composed(lab: Document, folder: Path, environment: Mapping[str, str] = os.en
     if problems:
         raise InputError(problems)
     chosen = profiles or [p for p in environment.get("COMPOSE_PROFILES", "").split(",") if p]
-    translator = Translator(document, path.parent, variables, tuple(chosen), reserved=_groups(lab))
+    translator = Translator(document, path.parent, variables, tuple(chosen), reserved=_groups(lab), placed="clients" in lab.data)
     made = translator.lab(default_name=_name(document, path, folder))
     if translator.problems:
         raise InputError(translator.problems)

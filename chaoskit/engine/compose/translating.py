@@ -30,6 +30,8 @@ class Translator:
     profiles: tuple[str, ...]
     reserved: tuple[str, ...] = ()
     """Groups that the lab file beside it has."""
+    placed: bool = False
+    """Whether that lab file says where clients run."""
     problems: list[Problem] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -138,7 +140,7 @@ class Translator:
         if first is None:
             return
         group = self.made.data["nodes"][first]
-        if CLIENTS in self.services or CLIENTS in self.reserved:
+        if self.placed or CLIENTS in self.services or CLIENTS in self.reserved:
             return
         like: dict[str, Any] = {key: group[key] for key in ("image", "build") if key in group}
         build = {k: v for k, v in (group.get("container") or {}).items() if k in ("dockerfile", "target", "args")}
