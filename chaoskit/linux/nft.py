@@ -11,8 +11,7 @@ from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from typing import Any
 
-from pyroute2.netlink.nfnetlink.nftsocket import nft_rule_msg
-
+from chaoskit.linux import message_classes
 from chaoskit.linux import nft_messages as nf
 from chaoskit.linux.netlink import NLM_F_DUMP, messages
 
@@ -103,7 +102,7 @@ def join(tag: str) -> bytes:
 
 def rules_of(tag: str) -> bytes:
     """A request for the rules of a cut, with their counters."""
-    message = nft_rule_msg()
+    message = message_classes.nft_rule()
     message["nfgen_family"] = NFPROTO_BRIDGE
     message["attrs"] = [("NFTA_RULE_TABLE", table_name(tag))]
     return nf.encoded(message, nf.GETRULE, NLM_F_DUMP, 1)
@@ -115,7 +114,7 @@ def dropped(tag: str, replies: bytes) -> int:
     for reply in messages(replies):
         if reply.type != (nf.SUBSYSTEM << 8 | nf.NEWRULE):
             continue
-        rule = nft_rule_msg(reply.raw)
+        rule = message_classes.nft_rule(reply.raw)
         rule.decode()
         if rule.get_attr("NFTA_RULE_TABLE") == table_name(tag):
             total += sum(_counted(expression) for expression in rule.get_attr("NFTA_RULE_EXPRESSIONS") or ())

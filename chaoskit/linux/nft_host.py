@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from pyroute2.netlink.nfnetlink.nftsocket import nft_table_msg
-
+from chaoskit.linux import message_classes
 from chaoskit.linux import nft_messages as nf
 from chaoskit.linux.netlink import NLM_F_DUMP, messages
 from chaoskit.linux.nft import PortPair, Span, dropping, dropping_ports, table_name
@@ -67,7 +66,7 @@ def _seen_at(suffix: str, pairs: list[PortPair]) -> list[PortPair]:
 
 def all_tables() -> bytes:
     """A request for every table of every family."""
-    message = nft_table_msg()
+    message = message_classes.nft_table()
     message["nfgen_family"] = 0
     message["attrs"] = []
     return nf.encoded(message, _GETTABLE, NLM_F_DUMP, 1)
@@ -78,7 +77,7 @@ def tables_in(replies: bytes) -> list[tuple[int, str]]:
     found = []
     for reply in messages(replies):
         if reply.type == (nf.SUBSYSTEM << 8 | _NEWTABLE):
-            table: Any = nft_table_msg(reply.raw)
+            table: Any = message_classes.nft_table(reply.raw)
             table.decode()
             found.append((int(table["nfgen_family"]), str(table.get_attr("NFTA_TABLE_NAME"))))
     return found

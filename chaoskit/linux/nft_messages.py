@@ -7,9 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
-from pyroute2.netlink.nfnetlink import nfgen_msg
-from pyroute2.netlink.nfnetlink.nftsocket import nft_chain_msg, nft_regs, nft_rule_msg, nft_table_msg
-
+from chaoskit.linux import message_classes
 from chaoskit.linux.netlink import NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST
 
 NFPROTO_NETDEV = 5
@@ -25,14 +23,6 @@ _CHAIN = "chaos"
 EQUAL, AT_MOST, AT_LEAST = 0, 3, 5
 LINK_HEADER, TRANSPORT_HEADER = 0, 2
 META_MARK, META_IIFNAME, META_OIFNAME, META_L4PROTO, META_PRIORITY = 3, 6, 7, 16, 2
-
-
-class RuleMessage(nft_rule_msg):  # type: ignore[misc]
-    """pyroute2's rule, with a `fwd` expression that can be encoded: its own names a type that does not exist."""
-
-    class nft_expr(nft_rule_msg.nft_expr):  # type: ignore[misc]
-        class nft_fwd(nft_regs):  # type: ignore[misc]
-            nla_map = (("NFTA_FWD_UNSPEC", "none"), ("NFTA_FWD_SREG_DEV", "regs"))
 
 
 Message = tuple[Any, int, int]
@@ -71,14 +61,14 @@ def deletion(table: str) -> Message:
 
 
 def _table(kind: int, name: str, flags: int, family: int) -> Message:
-    message = nft_table_msg()
+    message = message_classes.nft_table()
     message["nfgen_family"] = family
     message["attrs"] = [("NFTA_TABLE_NAME", name)]
     return message, kind, flags
 
 
 def _chain(table: str, number: int, priority: int, family: int, device: str) -> Message:
-    message = nft_chain_msg()
+    message = message_classes.nft_chain()
     message["nfgen_family"] = family
     hook: list[tuple[str, Any]] = [("NFTA_HOOK_HOOKNUM", number), ("NFTA_HOOK_PRIORITY", priority)]
     if device:
@@ -94,7 +84,7 @@ def _chain(table: str, number: int, priority: int, family: int, device: str) -> 
 
 
 def _rule(table: str, expressions: list[Expression], family: int) -> Message:
-    message = RuleMessage()
+    message = message_classes.nft_rule()
     message["nfgen_family"] = family
     message["attrs"] = [
         ("NFTA_RULE_TABLE", table),
@@ -210,7 +200,7 @@ def transaction(body: Sequence[Message]) -> bytes:
 
 
 def _bound(kind: int, sequence: int) -> bytes:
-    message = nfgen_msg()
+    message = message_classes.nft_bound()
     message["res_id"] = SUBSYSTEM
     message["header"]["type"] = kind
     message["header"]["flags"] = NLM_F_REQUEST

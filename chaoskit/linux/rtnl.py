@@ -10,10 +10,7 @@ import ipaddress
 import sys
 from typing import Any
 
-from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
-from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
-from pyroute2.netlink.rtnl.rtmsg import rtmsg
-
+from chaoskit.linux import message_classes
 from chaoskit.linux.netlink import NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST
 
 RTM_NEWLINK = 16
@@ -157,7 +154,7 @@ def no_address(number: int, ipv4: str, prefix: int) -> bytes:
 def route(subnet: str, via: str) -> bytes:
     """Send what is for a subnet to a router."""
     network = ipaddress.ip_network(subnet)
-    message = rtmsg()
+    message = message_classes.route()
     message["family"], message["dst_len"] = 2, network.prefixlen
     message["table"], message["proto"], message["scope"], message["type"] = 254, 4, 0, 1  # main, static, universe, unicast
     message["attrs"] = [("RTA_DST", str(network.network_address)), ("RTA_GATEWAY", via)]
@@ -166,7 +163,7 @@ def route(subnet: str, via: str) -> bytes:
 
 def _address(kind: int, flags: int, number: int, ipv4: str, prefix: int) -> bytes:
     network = ipaddress.ip_network(f"{ipv4}/{prefix}", strict=False)
-    message = ifaddrmsg()
+    message = message_classes.address()
     message["family"], message["prefixlen"], message["index"] = 2, prefix, DEVICE_FIRST_INDEX + number
     message["attrs"] = [
         ("IFA_LOCAL", ipv4),
@@ -190,7 +187,7 @@ _LITTLE = sys.byteorder == "little"
 
 
 def _link(kind: int, flags: int, index: int, attributes: list[tuple[str, Any]], *, up: bool = False, down: bool = False) -> bytes:
-    message = ifinfmsg()
+    message = message_classes.link()
     message["index"] = index
     if up:
         message["flags"] = message["change"] = IFF_UP

@@ -14,7 +14,7 @@ from chaoskit.engine.shifts import trials_against
 from chaoskit.model.errors import InputError, Problem
 from chaoskit.model.indexed import Baseline
 from chaoskit.surfaces.asking import folder_there
-from chaoskit.surfaces.reading import JSON, REPORTS
+from chaoskit.surfaces.options import JSON, REPORTS
 from chaoskit.surfaces.running import existing_run
 from chaoskit.surfaces.terminal import say, say_json, say_table
 

@@ -13,7 +13,7 @@ from chaoskit.engine.spelling import nearest
 from chaoskit.model.errors import InputError, Problem
 from chaoskit.surfaces.against import CODES
 from chaoskit.surfaces.comparison_words import markdown_comparison, say_comparison
-from chaoskit.surfaces.reading import JSON, REPORTS
+from chaoskit.surfaces.options import JSON, REPORTS
 
 
 @click.command(name="compare")

@@ -18,8 +18,8 @@ from chaoskit.reporting.index_page import INDEX_PAGE
 from chaoskit.reporting.text import one_line
 from chaoskit.surfaces.asking import experiments_like, folder_there, instant_s, known_name
 from chaoskit.surfaces.indexing import baseline_names, lost_words, words, write_page
+from chaoskit.surfaces.options import JSON, REPORTS
 from chaoskit.surfaces.pruning import prune
-from chaoskit.surfaces.reading import JSON, REPORTS
 from chaoskit.surfaces.terminal import on_terminal, say, say_json, say_table
 from chaoskit.surfaces.trending import show_trend
 

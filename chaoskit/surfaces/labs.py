@@ -10,9 +10,7 @@ from typing import Any
 
 import click
 
-from chaoskit.engine import planning
 from chaoskit.engine.clock import SystemClock
-from chaoskit.engine.loading import load_lab
 from chaoskit.engine.run_directory import new_run_id
 from chaoskit.engine.spelling import nearest
 from chaoskit.model.errors import InputError, LabUnavailable, Problem
@@ -20,8 +18,7 @@ from chaoskit.model.facts import ExecQuery, NodeStateQuery, ServiceQuery
 from chaoskit.ports.lab import Backend, Lab, Leftover
 from chaoskit.surfaces.elsewhere import away, forwarded, machine_in_use
 from chaoskit.surfaces.installed import Installed, pass_installed
-from chaoskit.surfaces.reading import BACKEND, JSON, REPORTS
-from chaoskit.surfaces.standing import raised_lab
+from chaoskit.surfaces.options import BACKEND, JSON, REPORTS
 from chaoskit.surfaces.terminal import say, say_json, say_table
 
 LAB_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,47}"
@@ -54,6 +51,11 @@ def up(
     as_json: bool,
 ) -> int:
     """Build the lab, wait until it is ready, and leave it up. Logs go to a folder in --reports."""
+    # late: whoever looks at a lab or ends it need not read what checks one
+    from chaoskit.engine import planning
+    from chaoskit.engine.loading import load_lab
+    from chaoskit.surfaces.standing import raised_lab
+
     loaded = load_lab(path, variant, _settings(settings), installed.registry, backend)
     chosen = installed.backend(backend or loaded.file.spec.backend)
     with away(chosen) as found:

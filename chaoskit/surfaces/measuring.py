@@ -10,7 +10,7 @@ from chaoskit.engine.measuring import MEASURES_FILE, measure_run
 from chaoskit.engine.recorded_plan import unknown_fields
 from chaoskit.model.figures import Figure
 from chaoskit.model.result import TrialMeasures
-from chaoskit.surfaces.reading import JSON, REPORTS
+from chaoskit.surfaces.options import JSON, REPORTS
 from chaoskit.surfaces.running import existing_run
 from chaoskit.surfaces.terminal import say, say_table
 

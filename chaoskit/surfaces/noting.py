@@ -15,7 +15,7 @@ from chaoskit.model.errors import InputError, Problem
 from chaoskit.model.history import Event
 from chaoskit.surfaces.conducting import judged
 from chaoskit.surfaces.indexing import indexed
-from chaoskit.surfaces.reading import JSON, REPORTS
+from chaoskit.surfaces.options import JSON, REPORTS
 from chaoskit.surfaces.running import existing_run
 from chaoskit.surfaces.terminal import say, say_json
 

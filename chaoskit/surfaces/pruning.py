@@ -15,7 +15,7 @@ from chaoskit.model.errors import InputError, Problem
 from chaoskit.reporting.index_page import INDEX_PAGE
 from chaoskit.surfaces.asking import age_s, folder_there
 from chaoskit.surfaces.indexing import indexed
-from chaoskit.surfaces.reading import JSON, REPORTS
+from chaoskit.surfaces.options import JSON, REPORTS
 from chaoskit.surfaces.terminal import say, say_json
 
 

@@ -16,7 +16,7 @@ from chaoskit.reporting.render import EVERY_RUN, FILE_NAMES, rendered
 from chaoskit.reporting.writing import write_whole
 from chaoskit.surfaces.conducting import judged
 from chaoskit.surfaces.indexing import indexed
-from chaoskit.surfaces.reading import AVAILABILITY_TARGET, FAILURES_PER_YEAR, JSON, REPORTS
+from chaoskit.surfaces.options import AVAILABILITY_TARGET, FAILURES_PER_YEAR, JSON, REPORTS
 from chaoskit.surfaces.running import existing_run, say_verdict
 from chaoskit.surfaces.terminal import say, say_json
 

@@ -19,8 +19,7 @@ from chaoskit.surfaces.conducting import Request, conducted, judged, report_of
 from chaoskit.surfaces.indexing import indexed
 from chaoskit.surfaces.installed import Installed, pass_installed
 from chaoskit.surfaces.labs_elsewhere import recovered_there, say_fetched
-from chaoskit.surfaces.over_trials import say_over_trials
-from chaoskit.surfaces.reading import (
+from chaoskit.surfaces.options import (
     AVAILABILITY_TARGET,
     BACKEND,
     EXPERIMENT,
@@ -31,6 +30,7 @@ from chaoskit.surfaces.reading import (
     SEED,
     SET,
 )
+from chaoskit.surfaces.over_trials import say_over_trials
 from chaoskit.surfaces.showing import LiveProgress, PlainProgress, QuietProgress
 from chaoskit.surfaces.terminal import say, say_json, say_table
 

@@ -18,8 +18,8 @@ from chaoskit.engine.spelling import nearest
 from chaoskit.model.errors import InputError, Problem
 from chaoskit.model.indexed import IndexedRun, Trend, TrendPoint
 from chaoskit.surfaces.asking import experiments_like, instant_s
+from chaoskit.surfaces.options import JSON, REPORTS
 from chaoskit.surfaces.over_trials import interval, value
-from chaoskit.surfaces.reading import JSON, REPORTS
 from chaoskit.surfaces.terminal import on_terminal, say, say_json, say_table
 
 BARS, PLAIN_BARS = "▁▂▃▄▅▆▇█", "_.-=+*#@"

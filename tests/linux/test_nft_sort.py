@@ -8,7 +8,8 @@ from typing import Any
 from pyroute2.netlink.nfnetlink.nftsocket import nft_chain_msg, nft_table_msg
 
 from chaoskit.linux import netlink, nft, nft_sort
-from chaoskit.linux.nft_messages import NFPROTO_BRIDGE, NFPROTO_NETDEV, RuleMessage
+from chaoskit.linux.message_classes import nft_rule_class
+from chaoskit.linux.nft_messages import NFPROTO_BRIDGE, NFPROTO_NETDEV
 
 NEWTABLE, DELTABLE, NEWCHAIN, NEWRULE = (10 << 8 | kind for kind in (0, 2, 3, 6))
 
@@ -36,7 +37,7 @@ def expressions(batch: bytes) -> list[list[tuple[str, dict[str, Any]]]]:
             said[name] = value
         return said
 
-    rules = decoded(batch, NEWRULE, RuleMessage)
+    rules = decoded(batch, NEWRULE, nft_rule_class())
     return [
         [(e.get_attr("NFTA_EXPR_NAME"), plain(e.get_attr("NFTA_EXPR_DATA"))) for e in rule.get_attr("NFTA_RULE_EXPRESSIONS")]
         for rule in rules

@@ -18,6 +18,7 @@ from chaoskit.backends.docker.survey import surveyed, why_not_by_us
 from chaoskit.backends.docker.wire import ContainerJson, ContainersJson
 from chaoskit.backends.linux_host import client, state
 from chaoskit.backends.linux_host.building import claimed, found_plan, leftover, start_holder, swept
+from chaoskit.backends.linux_host.drawing import drawn_lab, hosts_text
 from chaoskit.backends.linux_host.state import LabFiles
 from chaoskit.backends.linux_host.wire import Refused
 from chaoskit.model.capability import Survey
@@ -65,13 +66,11 @@ class DockerBackend:
     def _build(
         self, found: Engine, files: LabFiles, record: dict[str, Any], plan: LabPlan, progress: Callable[[str], None]
     ) -> None:
-        with start_holder(files, record, _HOLDER) as ours:  # it reads its modules while the images and containers are made
-            from chaoskit.backends.linux_host.drawing import drawn_lab, hosts_text  # late: all of netlink, beside the holder
-
+        with start_holder(files, record, _HOLDER) as ours:  # it reads its modules while the engine makes containers
             image_of = images.made_ready(found, plan, progress)
             making = _making(found, files, record["run_id"])
             volumes = making.volumes(plan)
-            containers = _created(making, files, plan)
+            containers = _started(making, plan)
             drawn = drawn_lab(plan, files.lab_id, record["run_id"], files.directory, Path(record["logs"]), _PATH)
             for node in drawn["nodes"]:
                 for service in node["services"]:
@@ -136,11 +135,16 @@ def _making(found: Engine, files: LabFiles, run_id: str) -> Making:
     return Making(found, labels_of(run_id, files.lab_id), prefix_of(files.lab_id), program)
 
 
-def _created(making: Making, files: LabFiles, plan: LabPlan) -> dict[str, ContainerJson]:
-    """Node -> its container, made but not started."""
+def _started(making: Making, plan: LabPlan) -> dict[str, ContainerJson]:
+    """Node -> its container, made and started."""
 
     def one(node: NodePlan) -> ContainerJson:
-        return {"id": making.container(node), "hostname": hostname_of(node)}
+        container = making.container(node)
+        try:
+            pid = making.found.first_start(container)
+        except LabUnavailable as error:
+            raise LabUnavailable(f"{node.name}: {error}") from error
+        return {"id": container, "hostname": hostname_of(node), "pid": pid}
 
     with ThreadPoolExecutor(_AT_ONCE) as threads:
         made = list(threads.map(one, plan.nodes))

@@ -86,6 +86,11 @@ class Engine:
         """Start a container that has ended; its first process, as this machine numbers it. LabUnavailable."""
         with told("the container could not be started"):
             self._until_ended(container)
+        return self.first_start(container)
+
+    def first_start(self, container: str) -> int:
+        """The same of one that has never run."""
+        with told("the container could not be started"):
             self.client.api.start(container)
             state = self.client.api.inspect_container(container)["State"]
         if not state["Running"]:

@@ -39,6 +39,8 @@ class DockerHost(LabHost):
         super().__init__(lab, nursery)
         self._containers: dict[str, ContainerJson] = lab["containers"]
         self._engine, self._hosts, self._volumes = lab["engine"], lab["hosts"], lab["volumes"]
+        self._unused = {name: container["pid"] for name, container in self._containers.items()}
+        """First processes of containers that were started for this, and are no nodes yet."""
         self._furnished: set[str] = set()
         ids = {container["id"]: name for name, container in self._containers.items()}
         self._watch = EngineWatch(self._engine, ids, nursery, self._heard)
@@ -75,7 +77,9 @@ class DockerHost(LabHost):
     async def boot(self, node: Node) -> None:
         node.busy = "booting"
         try:
-            init = (await beside(self.nursery, node, lambda: self._start(node), "its container", _START_WITHIN_S))["pid"]
+            init = self._unused.pop(node.name, 0)
+            if not init:
+                init = (await beside(self.nursery, node, lambda: self._start(node), "its container", _START_WITHIN_S))["pid"]
             self._ended_by_us.discard(node.name)
             self._frozen.discard(node.name)
             await self._taken_in(node, init)

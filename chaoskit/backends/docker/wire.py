@@ -10,10 +10,12 @@ from chaoskit.backends.linux_host.wire import LabJson
 class ContainerJson(TypedDict):
     id: str
     hostname: str
+    pid: int
+    """Its first process, which waits to be told what to start."""
 
 
 class ContainersJson(LabJson):
-    """A lab whose containers the engine has made, but not started."""
+    """A lab whose containers the engine has made and started; they have no network yet, and nothing runs in them."""
 
     engine: str
     """Where the engine answers."""

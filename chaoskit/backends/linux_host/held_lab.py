@@ -9,9 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from chaoskit.backends.linux_host import client
+from chaoskit.backends.linux_host import acts, client, rewiring
 from chaoskit.backends.linux_host.state import LabFiles, processes_of, wait_until_gone
 from chaoskit.backends.linux_host.wire import Refused, unpacked
+from chaoskit.linux import nft
 from chaoskit.model.errors import LabGone, LabUnavailable, StepFailed
 from chaoskit.model.facts import (
     Connection,
@@ -54,8 +55,6 @@ class HeldLab:
             raise StepFailed(str(gone)) from gone
 
     def _act(self, step: Step) -> dict[str, Any]:
-        from chaoskit.backends.linux_host import acts  # as everywhere here: whoever only ends a lab need not read all of netlink
-
         try:
             return acts.act(self._wiring, step)
         except Refused as refusal:
@@ -67,9 +66,6 @@ class HeldLab:
         return Performed(step=step, began_ns=answer["began_ns"], ended_ns=answer["ended_ns"], output=answer["output"])
 
     def read(self, query: Query) -> Reading:
-        from chaoskit.backends.linux_host import acts, rewiring
-        from chaoskit.linux import nft
-
         try:
             asked = acts.question(self._wiring, query)
         except Refused as refusal:

@@ -19,9 +19,10 @@ from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
 
-from chaoskit.backends.linux_host import state
+from chaoskit.backends.linux_host import link_plans, rewiring, shaping, state
 from chaoskit.backends.linux_host.identity import own_environment
 from chaoskit.backends.linux_host.wire import packed
+from chaoskit.linux import rtnl
 from chaoskit.model import capability as names
 
 NETEM = "netem"
@@ -116,9 +117,6 @@ def _now_ns() -> int:
 
 
 def _tried(directory: Path) -> Answers:
-    from chaoskit.backends.linux_host import link_plans, rewiring, shaping
-    from chaoskit.linux import rtnl
-
     request = {
         "directory": str(directory),
         "wires": packed(rtnl.batch(rtnl.loopback(), rtnl.bridge(0))),

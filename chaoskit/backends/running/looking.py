@@ -11,11 +11,9 @@ import subprocess
 import sys
 from typing import Any, TypedDict
 
-from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
-
 from chaoskit.backends.linux_host import syscalls, transport
 from chaoskit.backends.linux_host.identity import own_environment
-from chaoskit.linux import netlink, rtnl
+from chaoskit.linux import message_classes, netlink, rtnl
 from chaoskit.model.errors import LabUnavailable
 
 _RTM_GETLINK = 18
@@ -49,7 +47,7 @@ def cables(engine_pid: int, pids: list[int]) -> dict[int, list[Cable]]:
 
 def links_here() -> dict[int, dict[str, Any]]:
     """Index -> name, hardware address, peer's index and master's index, of the devices in this network."""
-    message = ifinfmsg()
+    message = message_classes.link()
     message["header"]["type"] = _RTM_GETLINK
     message["header"]["flags"] = netlink.NLM_F_REQUEST | netlink.NLM_F_DUMP
     message["header"]["sequence_number"] = 1
@@ -58,7 +56,7 @@ def links_here() -> dict[int, dict[str, Any]]:
     for reply in netlink.messages(transport.dump(netlink.NETLINK_ROUTE, bytes(message.data))):
         if reply.type != rtnl.RTM_NEWLINK:
             continue
-        link: Any = ifinfmsg(reply.raw)
+        link: Any = message_classes.link(reply.raw)
         link.decode()
         found[int(link["index"])] = {
             "name": link.get_attr("IFLA_IFNAME"),
