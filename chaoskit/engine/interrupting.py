@@ -69,5 +69,10 @@ class Interrupts:
         self._raise_at_once = True
         try:
             yield
+        except ChaoskitError:
+            raise
+        except Exception:  # libraries wrap what is raised inside them: where a signal came, it was the signal's
+            self.check()
+            raise
         finally:
             self._raise_at_once = False

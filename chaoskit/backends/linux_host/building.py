@@ -53,6 +53,10 @@ def claimed(
         raise LabUnavailable(f"{message}: end it with `chaoskit lab down {files.lab_id}`", str(files.directory)) from None
     except OSError as error:
         raise LabUnavailable(f"the lab's directory cannot be made: {error}") from error
+    except BaseException:
+        if files.read().get("owner") == record["owner"]:  # an interrupt may come when it is claimed, and nobody knows yet
+            sweep(files.lab_id)
+        raise
     try:
         logs.mkdir(parents=True, exist_ok=True)
         yield record

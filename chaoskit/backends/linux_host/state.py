@@ -65,13 +65,13 @@ class LabFiles:
     def claim(self, **fields: Any) -> None:
         """Make the directory with its record in it, in one act: nobody sees a lab without an owner. FileExistsError if taken."""
         made = self.directory.with_name(f"{_NEW}{self.lab_id}-{os.getpid()}")
-        made.mkdir(parents=True)
         try:
+            made.mkdir(parents=True)
             (made / self.record.name).write_text(json.dumps(fields), encoding="utf-8")
             made.rename(self.directory)
-        except OSError as error:
+        except BaseException as error:  # Ctrl-C may come between any two of these
             shutil.rmtree(made, ignore_errors=True)
-            if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+            if isinstance(error, OSError) and error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
                 raise FileExistsError(error.errno, error.strerror, str(self.directory)) from error
             raise
 
