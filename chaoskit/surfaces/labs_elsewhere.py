@@ -160,7 +160,7 @@ def surveys_there(installed: Installed, here: dict[str, Survey | str]) -> dict[s
                 if its is not None and its.where == found.where and not answer[name]["error"]:
                     found_out[name] = Survey(
                         backend=name,
-                        mode=f"{answer[name]['mode']}, at {found.where}",
+                        mode=f"at {found.where}",
                         programs="image",
                         capabilities=answer[name]["capabilities"],
                     )

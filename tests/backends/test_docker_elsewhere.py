@@ -23,7 +23,9 @@ from chaoskit.backends.docker.elsewhere.helper_container import Helper, There
 from chaoskit.backends.docker.elsewhere.layout import OrderJson
 from chaoskit.backends.docker.elsewhere.listening import Listening
 from chaoskit.backends.docker.engine import Engine
+from chaoskit.model.container import ContainerSpec
 from chaoskit.model.errors import InputError, LabUnavailable, OutOfReach
+from chaoskit.model.lab import LabPlan, NodePlan
 from tests.live.shop import until
 
 errors = pytest.importorskip("docker").errors
@@ -249,9 +251,32 @@ def test_where_the_engines_socket_is_not_it_says_so() -> None:
         Helper(engine(HelperApi(socket="/run/other/docker.sock: no such file")), THERE).ready(lambda _: None)
 
 
+def test_a_container_that_does_not_start_does_not_stay() -> None:
+    class Refusing(HelperApi):
+        def start(self, container: str) -> None:
+            raise errors.APIError("unable to apply caps: operation not permitted")
+
+    api = Refusing()
+    with pytest.raises(LabUnavailable, match=r"could not be started: .*unable to apply caps"):
+        Helper(engine(api), THERE).ready(lambda _: None)
+    assert api.removed == [api.made[0]["name"]]
+
+
 def test_an_engine_that_permits_nothing_is_told_in_its_words() -> None:
     with pytest.raises(LabUnavailable, match=r"could not be made: .*denied by the site's policy"):
         Helper(engine(HelperApi(errors.APIError("denied by the site's policy"))), THERE).ready(lambda _: None)
+
+
+def test_a_lab_that_asks_for_more_rights_than_the_helper_has_is_refused() -> None:
+    lab = plan_of(cap_add=("SYS_TIME", "CAP_NET_ADMIN"))
+    assert elsewhere.beyond_the_helper(lab, {}) == "", "this is no helper"
+    assert "n asks for SYS_TIME: the helper" in elsewhere.beyond_the_helper(lab, {layout.TOKEN: "x"})
+    assert elsewhere.beyond_the_helper(plan_of(cap_add=("NET_ADMIN",)), {layout.TOKEN: "x"}) == ""
+
+
+def plan_of(**container: Any) -> LabPlan:
+    node = NodePlan(name="n", group="n", interfaces=(), volumes={}, services=(), container=ContainerSpec(**container))
+    return LabPlan.model_construct(nodes=(node,))
 
 
 # ---- what is sent, and comes back
@@ -458,7 +483,9 @@ def test_a_helper_that_is_needed_no_more_takes_nothing(there: Path) -> None:
     begun(there, "one")
     assert not aboard.leave(), "an errand waits to be fetched"
     aboard.clear("one")
+    (there / layout.ERRANDS / "half" / layout.FILES).mkdir(parents=True)
     assert aboard.leave()
+    assert not (there / layout.ERRANDS / "half").exists(), "whoever sent it did not get to its end"
     begun(there, "two")
     assert aboard.carry("two", []) == layout.GONE
 

@@ -51,7 +51,7 @@ class DockerBackend:
         self, plan: LabPlan, lab_id: str, run_id: str, logs: Path, *, detached: bool, progress: Callable[[str], None]
     ) -> DockerLab:
         files, logs = LabFiles(lab_id, FAMILY), logs.absolute()
-        if why := why_not_by_us():
+        if why := why_not_by_us() or elsewhere.beyond_the_helper(plan):
             raise LabUnavailable(why)
         found = engine.opened()
         try:

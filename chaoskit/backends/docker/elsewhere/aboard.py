@@ -264,8 +264,11 @@ def leave() -> bool:
     with alone():
         idle = not seen() and not labs()
         if idle:
-            for old in errands().glob("gone-*"):
-                old.unlink()
+            for old in errands().iterdir():
+                if old.is_dir():
+                    shutil.rmtree(old)  # its sender was killed before it had sent all
+                elif old.name != layout.LOCK:
+                    old.unlink()
             farewell().touch()
     return idle
 

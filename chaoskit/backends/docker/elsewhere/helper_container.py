@@ -95,13 +95,12 @@ class Helper:
         self.id = mine[0]["Id"] if mine else self._made(image, name)
         if mine and mine[0]["State"] == "running":
             return
-        with told("the helper container could not be started"):
-            try:
+        try:
+            with told("the helper container could not be started"):
                 self.engine.client.api.start(self.id)
-            except Exception as error:
-                if not mine:
-                    self.engine.remove([self.id])
-                raise error
+        except LabUnavailable:
+            self.engine.remove([self.id])  # it never ran: the next command makes another one
+            raise
         why = self.look()["socket"]
         if why:
             advice = f"say with {SOCKET_VARIABLE} where it is there"
@@ -123,7 +122,7 @@ class Helper:
             pid_mode="host",
             cap_drop=["ALL"],
             cap_add=list(CAPABILITIES),
-            security_opt=["seccomp=unconfined", "apparmor=unconfined"],
+            security_opt=["seccomp=unconfined", "apparmor=unconfined", "label=disable"],
             device_cgroup_rules=list(DEVICES),
             restart_policy={"Name": "no"},
         )

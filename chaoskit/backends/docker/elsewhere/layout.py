@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-import tarfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
+
+if TYPE_CHECKING:  # read by whoever packs
+    import tarfile
 
 ERRANDS = "elsewhere"
 """Below the state directory of the engine's machine: one folder for each errand."""
