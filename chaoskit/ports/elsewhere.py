@@ -92,8 +92,8 @@ class Elsewhere(Protocol):
     def recovered(self, left: Unfinished, hear: Hear, signals: Iterator[int]) -> Ended:
         """Have `recover --json` carried out there for what an errand recorded that died, and bring it back."""
 
-    def left(self) -> None:
-        """Take away what is needed there no more, once nothing of ours is up or waits to be fetched."""
+    def left(self) -> str:
+        """Take away what is needed there no more, once nothing of ours is up or waits to be fetched; "", or why it stays."""
 
 
 @runtime_checkable

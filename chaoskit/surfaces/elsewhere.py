@@ -10,7 +10,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -44,22 +44,17 @@ def away(backend: Any) -> Iterator[Elsewhere | None]:
         try:
             yield found
         except OutOfReach:
-            raise
+            raise  # nobody answers there
         except BaseException:
-            _left_quietly(found)
+            found.left()  # what went wrong is being told already, and is worth more than what this would tell
             raise
-        found.left()
+        if stays := found.left():
+            say_err(f"note: {stays}")
 
 
 def place_of(backend: Any) -> AbstractContextManager[Elsewhere] | None:
     """As the backend says it; backends that know of no other machine have none."""
     return backend.elsewhere() if isinstance(backend, GoesElsewhere) else None
-
-
-def _left_quietly(found: Elsewhere) -> None:
-    """What went wrong is being told already, and is worth more than what this would tell."""
-    with suppress(LabUnavailable):
-        found.left()
 
 
 def machines(installed: Installed) -> Iterator[Any]:

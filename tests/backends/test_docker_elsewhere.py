@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from chaoskit.backends.docker import contexts, elsewhere
-from chaoskit.backends.docker.elsewhere import aboard, helper_container, helper_image, layout, listening, parcel
+from chaoskit.backends.docker.elsewhere import aboard, helper_container, helper_image, layout, listening, machine, parcel
 from chaoskit.backends.docker.elsewhere.helper_container import Helper, There
 from chaoskit.backends.docker.elsewhere.layout import OrderJson
 from chaoskit.backends.docker.elsewhere.listening import Listening
@@ -277,6 +277,34 @@ def test_a_lab_that_asks_for_more_rights_than_the_helper_has_is_refused() -> Non
 def plan_of(**container: Any) -> LabPlan:
     node = NodePlan(name="n", group="n", interfaces=(), volumes={}, services=(), container=ContainerSpec(**container))
     return LabPlan.model_construct(nodes=(node,))
+
+
+class Leaving(HelperApi):
+    """An engine that ends no answer about a helper which somebody removes meanwhile."""
+
+    def __init__(self, *, removed: bool) -> None:
+        super().__init__()
+        self.goes = removed
+        self.made = [{"name": "helper", "state": "running"}]
+
+    def exec_start(self, exec_id: str, socket: bool) -> Connection:
+        if self.goes:
+            self.made = []
+        raise TimeoutError("The read operation timed out")
+
+
+@pytest.mark.parametrize("removed", [True, False])
+def test_a_helper_that_another_removes_meanwhile_is_no_trouble(monkeypatch: pytest.MonkeyPatch, removed: bool) -> None:
+    here = engine(Leaving(removed=removed))
+    monkeypatch.setattr(machine.engine, "opened", lambda **_: here)
+    monkeypatch.setattr(Engine, "again", lambda self, waits_s: here)
+    found = machine.EngineMachine(contexts.Meant("tcp://198.18.0.1:2376"))
+    assert found.left() == "", "nobody was asked anything"
+    assert found.used()
+    stays = (
+        "the helper container stays at tcp://198.18.0.1:2376: the helper container does not answer: The read operation timed out"
+    )
+    assert found.left() == ("" if removed else stays)
 
 
 # ---- what is sent, and comes back

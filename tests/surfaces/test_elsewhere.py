@@ -39,6 +39,7 @@ class Far:
         self.fetches: dict[str, Ended] = {}
         self.in_use, self.is_left = True, 0
         self.fails: Exception | None = None
+        self.stays = ""
 
     def __enter__(self) -> Far:
         return self
@@ -78,8 +79,9 @@ class Far:
         hear("out", out.encode())
         return self.fetches[f"{left.id} recovered"].model_copy(update={"code": code})
 
-    def left(self) -> None:
+    def left(self) -> str:
         self.is_left += 1
+        return self.stays
 
 
 class FarToy(ToyBackend):
@@ -240,6 +242,13 @@ def test_labs_there_are_ended_there_and_their_logs_fetched(far: Far) -> None:
     assert far.errands[-1].words == ("lab", "down", "--json", "--", "mine")
     wrong = toy("lab", "down", "mien")
     assert (wrong.exit_code, "did you mean 'mine'" in wrong.stderr) == (2, True)
+
+
+def test_a_helper_that_stays_is_a_note_and_changes_no_code(far: Far) -> None:
+    far.answers["lab exec"] = (7, "hi\n", "")
+    far.stays = "the helper container stays: the engine is busy"
+    said = toy("lab", "exec", "mine", "db1", "--", "true")
+    assert (said.exit_code, said.stderr) == (7, "note: the helper container stays: the engine is busy\n")
 
 
 # ---- recover

@@ -22,6 +22,8 @@ from chaoskit.backends.docker.engine import told
 from chaoskit.model.errors import LabUnavailable, OutOfReach
 from chaoskit.ports.elsewhere import Ended, Errand, Hear, Unfinished
 
+_LEAVING_S = 8
+"""How long the question may take whether anybody still needs the helper."""
 _HEALS = (
     "it goes on there and heals by itself. Once the engine answers again, `chaoskit recover` with the same DOCKER_HOST heals "
     "what is left, and fetches what was recorded"
@@ -199,10 +201,26 @@ class EngineMachine:
         code = self._listened(helper, left.id, words, {}, hear, signals)
         return self._closed(helper, left.id, order, code)
 
-    def left(self) -> None:
+    def left(self) -> str:
+        if not self._opened:
+            return ""
         helper = self._helper()
-        if not (there := helper.all()):
-            return
-        helper.id = helper.id or next((one["Id"] for one in there if one["State"] == "running"), "")
-        if helper.id and helper.asked("leave").strip() == "true":
-            helper.remove_all()
+        try:
+            there = helper.all()
+            helper.id = helper.id or next((one["Id"] for one in there if one["State"] == "running"), "")
+            if not there or not helper.id:
+                return ""
+            briefly = Helper(self._opened[0].again(_LEAVING_S), self._there)
+            briefly.id = helper.id
+            if briefly.asked("leave").strip() == "true":
+                helper.remove_all()
+        except LabUnavailable as error:
+            # another chaoskit may have said so at the same time, and have removed it under this one's question
+            return f"the helper container stays at {self.where}: {error}" if self._still_there(helper) else ""
+        return ""
+
+    def _still_there(self, helper: Helper) -> bool:
+        try:
+            return helper.is_there()
+        except LabUnavailable:
+            return True
