@@ -211,7 +211,8 @@ class HelperApi(BuildApi):
     def remove_container(self, container: str, **_: Any) -> None:
         self.removed.append(container)
 
-    def exec_create(self, container: str, command: list[str], stdin: bool) -> dict[str, str]:
+    def exec_create(self, container: str, command: list[str], stdin: bool, environment: dict[str, str]) -> dict[str, str]:
+        assert environment[layout.VISITOR]
         return {"Id": command[3]}
 
     def exec_start(self, exec_id: str, socket: bool) -> Connection:
@@ -227,7 +228,7 @@ THERE = There("/run/other/docker.sock", "/var/tmp/chaoskit-0")
 
 def test_the_container_has_its_rights_by_name_and_is_found_again() -> None:
     api = HelperApi()
-    helper = Helper(engine(api), THERE)
+    helper = Helper(engine(api), THERE, "me")
     helper.ready(lambda _: None)
     (made,) = api.made
     host = made["host_config"]
@@ -239,16 +240,16 @@ def test_the_container_has_its_rights_by_name_and_is_found_again() -> None:
     assert "/var/tmp/chaoskit-0:/var/tmp/chaoskit-0" in host["binds"]
     assert (host["mounts"][0]["Source"], host["mounts"][0]["BindOptions"]) == ("/run/other", {"NonRecursive": True})
     assert made["environment"]["DOCKER_HOST"] == "unix:///run/other/docker.sock"
-    Helper(engine(api), THERE).ready(lambda _: None)
+    Helper(engine(api), THERE, "me").ready(lambda _: None)
     assert len(api.made) == 1
 
 
 def test_where_the_engines_socket_is_not_it_says_so() -> None:
     missing = errors.APIError("invalid mount config: bind source path does not exist: /run/other")
     with pytest.raises(LabUnavailable, match="there is no /run/other on the engine's machine: say with CHAOSKIT_ENGINE_SOCKET"):
-        Helper(engine(HelperApi(missing)), THERE).ready(lambda _: None)
+        Helper(engine(HelperApi(missing)), THERE, "me").ready(lambda _: None)
     with pytest.raises(LabUnavailable, match=r"does not answer on its machine: .*no such file"):
-        Helper(engine(HelperApi(socket="/run/other/docker.sock: no such file")), THERE).ready(lambda _: None)
+        Helper(engine(HelperApi(socket="/run/other/docker.sock: no such file")), THERE, "me").ready(lambda _: None)
 
 
 def test_a_container_that_does_not_start_does_not_stay() -> None:
@@ -258,13 +259,13 @@ def test_a_container_that_does_not_start_does_not_stay() -> None:
 
     api = Refusing()
     with pytest.raises(LabUnavailable, match=r"could not be started: .*unable to apply caps"):
-        Helper(engine(api), THERE).ready(lambda _: None)
+        Helper(engine(api), THERE, "me").ready(lambda _: None)
     assert api.removed == [api.made[0]["name"]]
 
 
 def test_an_engine_that_permits_nothing_is_told_in_its_words() -> None:
     with pytest.raises(LabUnavailable, match=r"could not be made: .*denied by the site's policy"):
-        Helper(engine(HelperApi(errors.APIError("denied by the site's policy"))), THERE).ready(lambda _: None)
+        Helper(engine(HelperApi(errors.APIError("denied by the site's policy"))), THERE, "me").ready(lambda _: None)
 
 
 def test_a_lab_that_asks_for_more_rights_than_the_helper_has_is_refused() -> None:
@@ -301,10 +302,8 @@ def test_a_helper_that_another_removes_meanwhile_is_no_trouble(monkeypatch: pyte
     found = machine.EngineMachine(contexts.Meant("tcp://198.18.0.1:2376"))
     assert found.left() == "", "nobody was asked anything"
     assert found.used()
-    stays = (
-        "the helper container stays at tcp://198.18.0.1:2376: the helper container does not answer: The read operation timed out"
-    )
-    assert found.left() == ("" if removed else stays)
+    why = "the helper container does not answer: The read operation timed out"
+    assert found.left() == ("" if removed else f"the helper container stays at tcp://198.18.0.1:2376: {why}")
 
 
 # ---- what is sent, and comes back
@@ -516,6 +515,20 @@ def test_a_helper_that_is_needed_no_more_takes_nothing(there: Path) -> None:
     assert not (there / layout.ERRANDS / "half").exists(), "whoever sent it did not get to its end"
     begun(there, "two")
     assert aboard.carry("two", []) == layout.GONE
+
+
+def test_the_last_visitor_takes_the_helper_away(there: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for who in ("one", "two"):
+        monkeypatch.setenv(layout.VISITOR, who)
+        aboard.visit()
+    assert not aboard.leave(), "one may ask more"
+    monkeypatch.setenv(layout.VISITOR, "one")
+    assert aboard.leave()
+    monkeypatch.setenv(layout.VISITOR, "killed")
+    aboard.visit()
+    os.utime(there / layout.ERRANDS / "visitor-killed", (0, 0))
+    monkeypatch.setenv(layout.VISITOR, "three")
+    assert aboard.leave(), "who asks no more is not waited for"
 
 
 def test_a_lab_that_is_up_keeps_the_helper(there: Path) -> None:

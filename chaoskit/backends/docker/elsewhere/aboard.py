@@ -30,6 +30,9 @@ from chaoskit.backends.linux_host.identity import start_ticks
 
 FAMILIES = ("docker", "running")
 _PAUSE_S = 0.03
+_VISITOR = "visitor-"
+_STAYS_S = 30.0
+"""Who has not asked for so long was killed, or waits for an errand, which is there to be seen."""
 
 
 def errands() -> Path:
@@ -162,6 +165,7 @@ def carry(errand: str, words: list[str]) -> int:
         if farewell().exists():
             return layout.GONE
         _note(place, carrier=os.getpid())
+        _own_visit().unlink(missing_ok=True)  # the errand is there to be seen, also where its sender is killed
     order: OrderJson = json.loads((place / layout.ORDER).read_text(encoding="utf-8"))
     syscalls.unshare(syscalls.CLONE_NEWNS)
     syscalls.mount("none", "/", flags=syscalls.MS_REC | syscalls.MS_PRIVATE)
@@ -259,10 +263,27 @@ def clear(errand: str) -> None:
         shutil.rmtree(errands() / errand, ignore_errors=True)
 
 
+def visit() -> None:
+    """Note that somebody asks something: he may ask more."""
+    errands().mkdir(mode=0o700, parents=True, exist_ok=True)
+    _own_visit().touch()
+
+
+def _own_visit() -> Path:
+    return errands() / f"{_VISITOR}{os.environ.get(layout.VISITOR, '')}"
+
+
+def _others() -> bool:
+    """Whether another than this visitor asked something a moment ago: then it is he who leaves last."""
+    _own_visit().unlink(missing_ok=True)
+    latest = time.time() - _STAYS_S
+    return any(path.stat().st_mtime > latest for path in errands().glob(f"{_VISITOR}*"))
+
+
 def leave() -> bool:
-    """Whether nothing of ours is left here. This helper takes no errand any more then."""
+    """Whether nothing of ours is left here, and nobody else asks. This helper takes no errand any more then."""
     with alone():
-        idle = not seen() and not labs()
+        idle = not _others() and not seen() and not labs()
         if idle:
             for old in errands().iterdir():
                 if old.is_dir():
@@ -274,6 +295,8 @@ def leave() -> bool:
 
 
 def main(act: str, *more: str) -> int:
+    if act != "leave":
+        visit()
     if act == "carry":
         return carry(more[0], json.loads(more[1]) if more[1:] else [])
     if act == "tell":

@@ -76,8 +76,10 @@ class There:
 class Helper:
     """The helper container of one engine, one state directory there and one chaoskit."""
 
-    def __init__(self, engine: Engine, there: There) -> None:
+    def __init__(self, engine: Engine, there: There, visitor: str) -> None:
+        """`visitor`: who asks; nothing is taken away from under one who asked a moment ago."""
         self.engine, self.there = engine, there
+        self.visitor = {layout.VISITOR: visitor}
         self.id = ""
 
     def all(self) -> list[dict[str, Any]]:
@@ -169,7 +171,7 @@ class Helper:
         """
         api, err = self.engine.client.api, bytearray()
         with told("the helper container does not answer"):
-            made = api.exec_create(self.id, command(*words), stdin=given is not None)
+            made = api.exec_create(self.id, command(*words), stdin=given is not None, environment=self.visitor)
             connection = api.exec_start(made["Id"], socket=True)
             if given is not None:
                 send(connection, given)

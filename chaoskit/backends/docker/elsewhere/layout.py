@@ -33,6 +33,8 @@ MARK = "CHAOSKIT_ERRAND"
 """Variable of every process that an errand starts."""
 TOKEN = "CHAOSKIT_HELPER"
 """Variable of the helper container: tells one from an earlier one of its name."""
+VISITOR = "CHAOSKIT_VISITOR"
+"""Variable of everything that one chaoskit asks of the helper: whose question it is."""
 GONE = 75
 """Exit code: this helper is about to be removed; ask for another one."""
 NOTHING_SAID_S = 10.0

@@ -45,6 +45,7 @@ class EngineMachine:
     def __init__(self, which: contexts.Meant) -> None:
         self._which = which
         self._there = There.named()
+        self._visitor = secrets.token_hex(6)
         self._opened: list[engine.Engine] = []
         self._known: Helper | None = None
         self.where = which.named
@@ -65,14 +66,14 @@ class EngineMachine:
 
     def _helper(self) -> Helper:
         if self._known is None:
-            self._known = Helper(self._engine(), self._there)
+            self._known = Helper(self._engine(), self._there, self._visitor)
         return self._known
 
     def _ready(self, progress: Callable[[str], None] = lambda _: None) -> Helper:
         """The helper; it runs."""
         helper = self._helper()
         if not helper.id:
-            patient = Helper(self._engine(patient=True), self._there)  # an image takes its time
+            patient = Helper(self._engine(patient=True), self._there, self._visitor)  # an image takes its time
             patient.ready(progress)
             helper.id = patient.id
         return helper
@@ -136,7 +137,7 @@ class EngineMachine:
     ) -> int:
         asked = command("carry", errand, *([json.dumps(list(words))] if words else []))
         with told("the command cannot be started on the engine's machine"):
-            made = helper.engine.client.api.exec_create(helper.id, asked, environment=dict(variables))
+            made = helper.engine.client.api.exec_create(helper.id, asked, environment={**variables, **helper.visitor})
 
         def hand_on(number: int) -> bool:
             try:
@@ -186,17 +187,23 @@ class EngineMachine:
 
     def fetched(self, left: Unfinished) -> Ended:
         helper = self._ready()
-        return self._closed(helper, left.id, self._order(helper, left), 0)
+        if (order := self._order(helper, left)) is None:
+            return Ended(code=0)  # another chaoskit fetched it meanwhile
+        try:
+            return self._closed(helper, left.id, order, 0)
+        except LabUnavailable:
+            if self._order(helper, left) is None:
+                return Ended(code=0)
+            raise
 
-    def _order(self, helper: Helper, left: Unfinished) -> OrderJson:
-        order = next((one["order"] for one in helper.look()["errands"] if one["id"] == left.id), None)
-        if order is None:
-            raise LabUnavailable(f"{left.id} is on the engine's machine no more: somebody else fetched it")
-        return order
+    def _order(self, helper: Helper, left: Unfinished) -> OrderJson | None:
+        return next((one["order"] for one in helper.look()["errands"] if one["id"] == left.id), None)
 
     def recovered(self, left: Unfinished, hear: Hear, signals: Iterator[int]) -> Ended:
         helper = self._ready()
         order = self._order(helper, left)
+        if order is None:
+            return Ended(code=0)
         words = ("recover", f"{self._there.state}/{layout.ERRANDS}/{left.id}/{layout.RECORD}", "--json")
         code = self._listened(helper, left.id, words, {}, hear, signals)
         return self._closed(helper, left.id, order, code)
@@ -210,7 +217,7 @@ class EngineMachine:
             helper.id = helper.id or next((one["Id"] for one in there if one["State"] == "running"), "")
             if not there or not helper.id:
                 return ""
-            briefly = Helper(self._opened[0].again(_LEAVING_S), self._there)
+            briefly = Helper(self._opened[0].again(_LEAVING_S), self._there, self._visitor)
             briefly.id = helper.id
             if briefly.asked("leave").strip() == "true":
                 helper.remove_all()

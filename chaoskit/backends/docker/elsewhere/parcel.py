@@ -169,7 +169,7 @@ def unpacked(archive: IO[bytes], errand: str, order: OrderJson) -> tuple[list[Pa
     Each appears whole or not at all; what is here already stays as it is. LabUnavailable where it cannot be written.
     """
     reports = Path(order["out"]).parent if order["out"] else Path(order["reports"])
-    scratch = reports / f"{ARRIVING}{errand}"
+    scratch = reports / f"{ARRIVING}{errand}-{os.getpid()}"
     arrived, died = [], []
     try:
         reports.mkdir(parents=True, exist_ok=True)
