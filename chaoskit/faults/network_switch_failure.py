@@ -41,9 +41,7 @@ class NetworkSwitchFailure(Fault):
         return (Need(capability=NETWORK_CUT, why="to drop every frame on the switch"),)
 
     def misfits(self, lab: LabSpec, nodes: Sequence[str]) -> Iterator[str]:
-        running = {n: lab.running_of(n) for n in lab.node_names()}
-        machines = [n for n, spec in running.items() if spec is not None and not spec.id]
-        if self.how == "dies" and machines:
+        if self.how == "dies" and (machines := lab.machines()):
             yield (
                 f"the switch is a bridge of the engine's machine ({', '.join(machines)}), whose own end has no carrier to lose; "
                 "`how: hangs` drops every frame on it"

@@ -262,6 +262,11 @@ class LabSpec(Record):
         group = self.nodes[self.group_of(node)]
         return group.running[self.group_members(self.group_of(node)).index(node)] if group.running else None
 
+    def machines(self) -> tuple[str, ...]:
+        """Nodes that are no containers, but the network of the machine where the engine runs."""
+        running = {node: self.running_of(node) for node in self.node_names()}
+        return tuple(node for node, spec in running.items() if spec is not None and not spec.id)
+
     def may_hold_roles(self, node: str) -> bool:
         """A node without services holds none; what runs in a container of others is not known, so that each of them may."""
         running = self.running_of(node)

@@ -46,8 +46,7 @@ class LinkFault(Fault):
         return (Need(capability=NETWORK_SHAPE, why="to treat the frames of chosen links on the lab's switch"),)
 
     def misfits(self, lab: LabSpec, nodes: Sequence[str]) -> Iterator[str]:
-        running = {n: lab.running_of(n) for n in lab.node_names()}
-        for machine in [n for n, spec in running.items() if spec is not None and not spec.id]:
+        for machine in lab.machines():
             hit = [n for n in nodes if n != machine and self._may_meet(lab, n, machine)]
             if hit:
                 others = ", ".join(n for n in lab.node_names() if n not in (machine, *hit)) or "none here"

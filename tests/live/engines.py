@@ -123,6 +123,15 @@ class OwnEngine:
             client.api.import_image_from_file(str(archive), repository=repository, tag=tag)
         archive.unlink()
 
+    def of_somebody_else(self, image: str) -> None:
+        """A container that runs, a volume and a network that nobody here may touch."""
+        with self.client() as client:
+            client.volumes.create("foreign")
+            client.networks.create("foreign", driver="bridge")
+            client.containers.run(
+                image, ["sleep", "10000"], name="foreign", network_mode="none", volumes=["foreign:/data"], detach=True
+            )
+
 
 class FarEngine(OwnEngine):
     """One that is asked over the network: by TLS on a port of the loopback, with certificates on both sides."""

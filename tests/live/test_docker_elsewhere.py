@@ -56,11 +56,7 @@ def far() -> Iterator[FarEngine]:
         with made.client() as client:
             # the engine makes a mount of its own for the first container that shares its network
             client.containers.run(SMALL, ["true"], network_mode="host", remove=True)
-            client.volumes.create("foreign")
-            client.networks.create("foreign", driver="bridge")
-            client.containers.run(
-                SMALL, ["sleep", "10000"], name="foreign", network_mode="none", volumes=["foreign:/data"], detach=True
-            )
+        made.of_somebody_else(SMALL)
         yield made
     finally:
         made.end()

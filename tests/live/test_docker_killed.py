@@ -47,11 +47,7 @@ def own() -> Iterator[OwnEngine]:
         made.import_image()
         with made.client() as client:
             client.images.get(BASE).tag("foreign", "1")
-            client.volumes.create("foreign")
-            client.networks.create("foreign", driver="bridge")
-            client.containers.run(
-                BASE, ["sleep", "10000"], name="foreign", network_mode="none", volumes=["foreign:/data"], detach=True
-            )
+        made.of_somebody_else(BASE)
         yield made
     finally:
         made.end()
