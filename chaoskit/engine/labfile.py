@@ -49,8 +49,9 @@ from chaoskit.engine.finding import with_what_is_found
 from chaoskit.engine.routing import route_problems
 from chaoskit.engine.spelling import nearest
 from chaoskit.engine.yaml_source import read_document
+from chaoskit.model.drain import DrainSpec
 from chaoskit.model.errors import InputError, Problem
-from chaoskit.model.lab import DrainSpec, LabSpec
+from chaoskit.model.lab import LabSpec
 from chaoskit.model.plan import SourceFile
 
 

@@ -12,11 +12,12 @@ from pydantic import BaseModel
 from chaoskit.engine.expanding import Injectable
 from chaoskit.engine.loading import Loaded
 from chaoskit.engine.scene import chosen_nodes, groups_of
+from chaoskit.model.drain import DrainPlan
 from chaoskit.model.errors import StepFailed
 from chaoskit.model.experiment import Selector
 from chaoskit.model.facts import ProcessInfo, Query, Reading
 from chaoskit.model.files import FileState
-from chaoskit.model.lab import DrainPlan, LabPlan, NodePlan
+from chaoskit.model.lab import LabPlan, NodePlan
 from chaoskit.model.steps import Step
 from chaoskit.ports.candidates import candidate_nodes
 from chaoskit.ports.fault import Fault

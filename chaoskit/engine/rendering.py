@@ -25,9 +25,9 @@ from chaoskit.engine.yaml_source import MAX_BYTES
 from chaoskit.model.capability import Capability
 from chaoskit.model.check import Check, CommandCheck, HttpCheck
 from chaoskit.model.container import ContainerSpec
+from chaoskit.model.drain import DrainPlan
 from chaoskit.model.errors import InputError, Problem
 from chaoskit.model.lab import (
-    DrainPlan,
     FilePlan,
     FileSpec,
     InterfacePlan,

@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 
+from chaoskit.model.drain import DrainPlan
 from chaoskit.model.errors import StepFailed
 from chaoskit.model.experiment import Selector
 from chaoskit.model.facts import Query, Reading
-from chaoskit.model.lab import DrainPlan, LabPlan
+from chaoskit.model.lab import LabPlan
 from chaoskit.ports.lab import Lab
 
 RoleHolders = Callable[[str], tuple[str, ...] | None]

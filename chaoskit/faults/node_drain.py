@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 from chaoskit.model.capability import COMMAND_EXEC, Need
+from chaoskit.model.drain import DrainPlan
 from chaoskit.model.errors import StepFailed
 from chaoskit.model.facts import Check, ExecQuery
-from chaoskit.model.lab import DrainPlan, LabSpec
+from chaoskit.model.lab import LabSpec
 from chaoskit.model.steps import Exec, Step
 from chaoskit.ports.fault import Facts, Fault, Scene
 

@@ -10,6 +10,7 @@ from chaoskit.model.blast_radius import BlastRadius
 from chaoskit.model.check import Check
 from chaoskit.model.condition import LogLine
 from chaoskit.model.container import ContainerSpec, RunningSpec
+from chaoskit.model.drain import DrainPlan, DrainSpec
 from chaoskit.model.names import Names
 from chaoskit.model.record import OpenRecord, Record
 from chaoskit.model.units import Duration, Size
@@ -36,23 +37,6 @@ class VolumeSpec(Record):
     kind: Literal["ext4-loop", "programmable"] = "ext4-loop"
     """Both are ext4. Under `programmable` lies a disk whose every operation can be made slow, wrong or a lie; it is slower by
     itself."""
-
-
-class DrainSpec(Record):
-    """How operators drain a node: tell the cluster to move its work away, though it runs on."""
-
-    do: tuple[str, ...] = Field(min_length=1)
-    """The command that drains the node: program and arguments, each a template; no shell."""
-    undo: tuple[str, ...] = Field(min_length=1)
-    """The command that takes it back; must be harmless when run twice, or without `do`."""
-    shown: tuple[str, ...] = Field(min_length=1)
-    """A command that only reads: it exits with 0 while the node is drained, and with 1 while it is not."""
-    on: Names = ()
-    """Nodes or groups on which each of the commands runs, one after the other; left out: the node that is drained."""
-    user: str = "root"
-    """Who runs them."""
-    timeout: Duration = Duration(10.0)
-    """How long each of them may run."""
 
 
 class NodeGroup(Record):
@@ -279,18 +263,6 @@ class LabSpec(Record):
 
     def services_of(self, node: str) -> tuple[str, ...]:
         return self.nodes[self.group_of(node)].services
-
-
-class DrainPlan(Record):
-    """How one node is drained, rendered."""
-
-    on: tuple[str, ...]
-    """Nodes on which each of the commands runs."""
-    do: tuple[str, ...]
-    undo: tuple[str, ...]
-    shown: tuple[str, ...]
-    user: str = "root"
-    timeout: Duration = Duration(10.0)
 
 
 class NodePlan(Record):

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
 from chaoskit.model.capability import Need
+from chaoskit.model.drain import DrainPlan
 from chaoskit.model.experiment import Selector
 from chaoskit.model.facts import Check, Connection, ProcessesQuery, Query, Reading
 from chaoskit.model.files import FileState
-from chaoskit.model.lab import DrainPlan, LabSpec
+from chaoskit.model.lab import LabSpec
 from chaoskit.model.record import Record
 from chaoskit.model.steps import Link, ProcessRef, StartService, Step
 

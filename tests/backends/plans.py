@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from chaoskit.model.check import HttpCheck, TcpCheck
+from chaoskit.model.drain import DrainPlan
 from chaoskit.model.lab import (
-    DrainPlan,
     FilePlan,
     ImageSpec,
     InterfacePlan,

@@ -12,8 +12,8 @@ from chaoskit.engine.clock import SystemClock
 from chaoskit.engine.injecting import seen_within
 from chaoskit.engine.scene import LiveScene
 from chaoskit.faults.node_drain import NodeDrain
+from chaoskit.model.drain import DrainPlan
 from chaoskit.model.errors import StepFailed
-from chaoskit.model.lab import DrainPlan
 from chaoskit.model.steps import Exec
 
 from . import plans

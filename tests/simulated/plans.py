@@ -7,8 +7,9 @@ from typing import Any
 from chaoskit.engine.expanding import expanded, is_by_clock
 from chaoskit.engine.registry import Registry
 from chaoskit.model.check import HttpCheck
+from chaoskit.model.drain import DrainPlan
 from chaoskit.model.experiment import Experiment
-from chaoskit.model.lab import DrainPlan, InterfacePlan, LabPlan, LabSpec, NodePlan, ReadySpec
+from chaoskit.model.lab import InterfacePlan, LabPlan, LabSpec, NodePlan, ReadySpec
 from chaoskit.model.plan import Plan, PlannedAction, SourceFile, TrialPlan
 from tests.simulated.clock import FakeClock
 from tests.simulated.lab import SimulatedBackend
