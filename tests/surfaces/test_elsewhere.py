@@ -124,6 +124,8 @@ def run_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_goes_there_with_what_it_needs(
     far: Far, tmp_path: Path, run_directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for name in [name for name in os.environ if name.startswith("CHAOSKIT_")]:
+        monkeypatch.delenv(name)  # what the suite itself was started with would go along
     monkeypatch.setenv("CHAOSKIT_STATE", "/of/this/machine")
     monkeypatch.setenv("hold", "of the environment")
     monkeypatch.setenv("UNSAID", "stays here")
