@@ -30,6 +30,9 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
+# Where it is set, every one of the thousands of processes that the tests start would compile all of chaoskit anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 demo: install
 	@$(BIN)/chaoskit run experiments/patroni/primary-power-off.yaml
 

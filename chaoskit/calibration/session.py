@@ -16,18 +16,20 @@ from chaoskit.calibration.kinds import Script, drawn, took_s
 from chaoskit.calibration.loopback import LocalAgent, LoopbackLab
 from chaoskit.calibration.service import HIT_ADDRESS, SPARED_ADDRESS
 from chaoskit.engine.clock import SystemClock
-from chaoskit.engine.observing import Observation, wait_until
+from chaoskit.engine.observing import Observation
 from chaoskit.engine.recorded_plan import PLAN_FILE
 from chaoskit.engine.run_directory import EventLog, RunDirectory
 from chaoskit.engine.schedule import client_schedule
 from chaoskit.engine.store import merge_spool, read_run
+from chaoskit.engine.waiting import wait_until
 from chaoskit.model.capability import Survey
 from chaoskit.model.errors import LabUnavailable
 from chaoskit.model.experiment import Action, ClientSpec, Experiment, probers
 from chaoskit.model.lab import EndpointSpec, ImageSpec, InterfacePlan, LabPlan, LabSpec, NodePlan, ReadySpec
-from chaoskit.model.plan import Plan, PlannedAction, SourceFile, TrialPlan
+from chaoskit.model.plan import Plan, PlannedAction, TrialPlan
 from chaoskit.model.record import Record
 from chaoskit.model.recorded import TrialRecord
+from chaoskit.model.source import SourceFile
 from chaoskit.model.units import Duration, Rate
 
 SERVICE = "chaoskit.calibration.service"

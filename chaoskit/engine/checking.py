@@ -9,7 +9,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from chaoskit.engine.addressing import is_v6, network_of
-from chaoskit.engine.checking_order import OrderChecker, radius_problems
+from chaoskit.engine.checking_order import OrderChecker
+from chaoskit.engine.checking_radius import radius_problems
 from chaoskit.engine.checking_trials import over_trials_problems
 from chaoskit.engine.document import Document, Keys
 from chaoskit.engine.explaining import problems_of, written_names

@@ -7,7 +7,6 @@ from typing import Any
 
 from chaoskit.engine.document import Document, Keys
 from chaoskit.engine.spelling import nearest, unknown
-from chaoskit.model.blast_radius import BlastRadius
 from chaoskit.model.condition import ANYONE, ANYONE_ELSE, NOBODY, Condition, Probe
 from chaoskit.model.errors import Problem
 from chaoskit.model.experiment import AbortWhen, Action, Selector
@@ -150,14 +149,3 @@ class OrderChecker:
                 yield self._document.problem(where, "names no file")
         for i, probe in enumerate(when.probes):
             yield from self.probe(("abort-when", "probes", i), probe)
-
-
-def radius_problems(radius: BlastRadius, document: Document, lab: LabSpec) -> Iterator[Problem]:
-    """Nodes, groups and roles that a blast radius names."""
-    kinds = {"nodes": ("node", lab.node_names()), "groups": ("group", tuple(lab.nodes)), "roles": ("role", tuple(lab.roles))}
-    for key, (what, allowed) in kinds.items():
-        for i, name in enumerate(getattr(radius.protected, key)):
-            keys: Keys = ("blast-radius", "protected", key)
-            if name not in allowed:
-                where = (*keys, i) if document.lookup((*keys, i))[0] else keys
-                yield unknown(document, where, what, name, allowed)

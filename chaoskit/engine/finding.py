@@ -8,10 +8,13 @@ from typing import Any
 from chaoskit.engine import registry
 from chaoskit.engine.document import Document
 from chaoskit.model.errors import InputError
+from chaoskit.model.lab import LabSpec
 
 
 def with_what_is_found(document: Document) -> Document:
     """The document, laid over the lab that a backend finds for it; else as it is. InputError, LabUnavailable."""
+    if document.data.keys() <= {field.alias or name for name, field in LabSpec.model_fields.items()}:
+        return document  # no key is a backend's: none need be read
     for name in registry.names("backends"):
         backend: Any = registry.load("backends", name)
         key = getattr(backend, "FINDS", "")

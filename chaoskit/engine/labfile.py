@@ -52,7 +52,7 @@ from chaoskit.engine.yaml_source import read_document
 from chaoskit.model.drain import DrainSpec
 from chaoskit.model.errors import InputError, Problem
 from chaoskit.model.lab import LabSpec
-from chaoskit.model.plan import SourceFile
+from chaoskit.model.source import SourceFile
 
 
 @dataclass(frozen=True)

@@ -7,46 +7,33 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import ValidationError
 
 from chaoskit.engine.checking import Checker
-from chaoskit.engine.checking_endpoints import endpoint_problems
-from chaoskit.engine.checking_order import action_names, radius_problems
+from chaoskit.engine.checking_order import action_names
 from chaoskit.engine.document import Document, Keys
 from chaoskit.engine.explaining import problems_of
 from chaoskit.engine.host_files import read_host_files
+from chaoskit.engine.lab_loading import Findings, LoadedLab, checked_lab
 from chaoskit.engine.labfile import LabFile, Override, lab_path, read_lab, understood
 from chaoskit.engine.overriding import fill_in_configuration, lay_overrides
 from chaoskit.engine.policies import lay_out_policies
-from chaoskit.engine.predicting import detector_period_s, predicted_rto_s
-from chaoskit.engine.registry import DEFAULT_BACKEND, Registry
-from chaoskit.engine.rendering import RenderedLab, render_lab
+from chaoskit.engine.registry import Registry
 from chaoskit.engine.secrets import secret_problems
 from chaoskit.engine.yaml_source import parsed_document, read_document
 from chaoskit.model.errors import InputError, Problem
 from chaoskit.model.experiment import INLINE_LABS, Experiment
-from chaoskit.model.plan import SourceFile
+from chaoskit.model.source import SourceFile
 from chaoskit.ports.client import ClientType
 from chaoskit.ports.fault import Fault
 
 _ROUNDS = 30
 """How often what is invalid is set aside to look at the rest."""
-Result = TypeVar("Result")
-
-
-@dataclass(frozen=True)
-class LoadedLab:
-    """A lab, read, checked and rendered."""
-
-    file: LabFile
-    rendered: RenderedLab
-    predicted_rto_s: tuple[float, float] | None
-    detector_period_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -68,41 +55,6 @@ class Loaded:
     """Client -> its type."""
 
 
-class _Problems:
-    """Collects what several readers find, so that all of it is said at once."""
-
-    def __init__(self) -> None:
-        self.found: list[Problem] = []
-        self._settled: set[str] = set()
-        self._places: set[tuple[str, int | None, int | None, str, str]] = set()
-
-    def add(self, problems: Iterable[Problem]) -> None:
-        for problem in problems:
-            place = (problem.file, problem.line, problem.column, problem.path, problem.message)
-            if place not in self._places and problem.path not in self._settled:
-                self._places.add(place)
-                self.found.append(problem)
-
-    def settle(self, problems: Iterable[Problem]) -> None:
-        """Like `add`; what is said of these places later is only a consequence."""
-        said = list(problems)
-        self.add(said)
-        self._settled |= {p.path for p in said if p.path}
-
-    def attempt(self, read: Callable[[], Result]) -> Result | None:
-        """What `read` returns; None where it found problems, which are then collected."""
-        try:
-            return read()
-        except InputError as error:
-            self.add(error.problems)
-            return None
-
-    def raise_any(self) -> None:
-        if self.found:
-            files = list(dict.fromkeys(p.file for p in self.found))
-            raise InputError(sorted(self.found, key=lambda p: (files.index(p.file), p.line or 0, p.column or 0)))
-
-
 def load(
     path: Path,
     overrides: Sequence[str] = (),
@@ -116,7 +68,7 @@ def load(
     """
     installed = registry or Registry()
     document = read_document(path) if text is None else parsed_document(text, str(path))
-    problems = _Problems()
+    problems = Findings()
     laid, wrong = lay_overrides(document, overrides)
     problems.add(wrong)
     problems.settle(fill_in_configuration(document))
@@ -127,7 +79,7 @@ def load(
     lab = problems.attempt(lambda: _named_lab(document, path.parent))
     loaded_lab = None
     if lab is not None:
-        loaded_lab = _checked_lab(lab, backend, installed, problems)
+        loaded_lab = checked_lab(lab, backend, installed, problems)
     checker = None
     if experiment is not None:
         checker = Checker(experiment, document, installed, lab.spec if lab else None, indexes)
@@ -146,34 +98,6 @@ def load(
         document=document,
         client_types={name: installed.load("clients", spec.type) for name, spec in experiment.clients.items()},
     )
-
-
-def load_lab(
-    path: Path,
-    variant: str | None = None,
-    settings: dict[str, Any] | None = None,
-    registry: Registry | None = None,
-    backend: str | None = None,
-) -> LoadedLab:
-    """A lab by itself, as `chaoskit lab up` takes it. InputError with every problem."""
-    problems = _Problems()
-    loaded = _checked_lab(read_lab(path, variant, settings), backend, registry or Registry(), problems)
-    problems.raise_any()
-    if loaded is None:
-        raise AssertionError("the lab could not be rendered, and nothing said why")
-    return loaded
-
-
-def _checked_lab(lab: LabFile, backend: str | None, registry: Registry, problems: _Problems) -> LoadedLab | None:
-    problems.add(endpoint_problems(lab.spec, lab.document, registry))
-    problems.add(radius_problems(lab.spec.blast_radius, lab.document, lab.spec))
-    rendered = problems.attempt(lambda: render_lab(lab, backend or lab.spec.backend or DEFAULT_BACKEND))
-    before = len(problems.found)
-    predicted = problems.attempt(lambda: predicted_rto_s(lab.spec, lab.document))
-    period_s = problems.attempt(lambda: detector_period_s(lab.spec, lab.document))
-    if rendered is None or len(problems.found) > before:
-        return None
-    return LoadedLab(file=lab, rendered=rendered, predicted_rto_s=predicted, detector_period_s=period_s)
 
 
 def _named_lab(document: Document, folder: Path) -> LabFile | None:
@@ -229,7 +153,7 @@ def _where_chosen(problem: Problem, document: Document, file: Path) -> Problem:
     return document.problem(("lab", "variant"), message, value=problem.value, allowed=problem.allowed, nearest=problem.nearest)
 
 
-def _what_is_valid(document: Document, problems: _Problems) -> tuple[Experiment | None, dict[str, list[int]]]:
+def _what_is_valid(document: Document, problems: Findings) -> tuple[Experiment | None, dict[str, list[int]]]:
     """The experiment; where parts are wrong, what remains without them, so that the rest can be checked as well.
 
     Returns also, for each list of actions, the index in the file of those that are left.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -269,15 +269,3 @@ class Observation:
                 failures.append(f"{name} ended with code {code} when it was asked to stop")
         for failure in failures:
             self._events.add("problem", message=failure)
-
-
-def wait_until(
-    lacking: Callable[[], str], within_s: float, what: str, tick: Callable[[], None], clock: Clock, evidence: Path | None = None
-) -> None:
-    """Tick until `lacking` returns an empty text. LabUnavailable with what it last saw where the time runs out."""
-    deadline_ns = clock.monotonic_ns() + round(within_s * 1e9)
-    while missing := lacking():
-        if clock.monotonic_ns() >= deadline_ns:
-            where = f"logs are in {evidence}" if evidence is not None else ""
-            raise LabUnavailable(f"{what} within {within_s:g} s: {missing}", where)
-        tick()

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from chaoskit.engine.checking import FRESH_DEADLINE_LIMIT_S
 from chaoskit.engine.checking_trials import over_trials_notes
 from chaoskit.engine.expanding import Injectable, expanded, is_by_clock
-from chaoskit.engine.loading import Loaded, LoadedLab
+from chaoskit.engine.lab_needs import Wanted, lab_lacks, lacks, raise_missing
+from chaoskit.engine.loading import Loaded
 from chaoskit.engine.phasing import PhaseRule, phase_rule
 from chaoskit.engine.previewing import preview
 from chaoskit.engine.refusing import refusals
-from chaoskit.model.capability import CONTAINER_IMAGE, PACKAGES_DEBIAN, VOLUME_PROGRAM, Need, Survey
-from chaoskit.model.errors import CapabilityMissing, InputError
+from chaoskit.model.capability import Need, Survey
+from chaoskit.model.errors import InputError
 from chaoskit.model.plan import Plan, PlannedAction, TrialPlan
 from chaoskit.ports.candidates import candidate_nodes
 from chaoskit.ports.client import missing_drivers
@@ -54,53 +54,10 @@ def plan(loaded: Loaded, survey: Survey, seed: int) -> Plan:
 # -- capabilities ----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Wanted:
-    who: str
-    need: Need
-
-
-def lab_needs(lab: LoadedLab, survey: Survey) -> tuple[Need, ...]:
-    """What a lab itself asks of its backend."""
-    spec = lab.file.spec
-    needs = []
-    if spec.image.apt and not _in_images(lab, survey):
-        needs.append(Need(capability=PACKAGES_DEBIAN, why=f"to install {', '.join(spec.image.apt)}"))
-    programmable = [
-        f"{v} of {g}" for g, group in spec.nodes.items() for v, s in group.volumes.items() if s.kind == "programmable"
-    ]
-    if programmable:
-        why = f"for the volumes of kind programmable: {', '.join(programmable)}"
-        needs.append(Need(capability=VOLUME_PROGRAM, why=why))
-    of_image = [s for s, service in spec.services.items() if service.command is None or service.user == ""]
-    if of_image:
-        why = f"to run what the image starts by itself, as {', '.join(of_image)}"
-        needs.append(Need(capability=CONTAINER_IMAGE, why=why))
-    return tuple(needs)
-
-
-def _in_images(lab: LoadedLab, survey: Survey) -> bool:
-    """Whether every node that runs services has them from an image of its own."""
-    groups = [g for g in lab.file.spec.nodes.values() if g.services]
-    return survey.programs == "image" and all(g.image or g.build for g in groups)
-
-
-def check_lab(lab: LoadedLab, survey: Survey) -> None:
-    """CapabilityMissing, naming all that a lab needs and this machine or backend lacks."""
-    _raise_missing(_lab_lacks(lab, survey), survey)
-
-
 def check_capabilities(loaded: Loaded, survey: Survey) -> None:
     """CapabilityMissing, naming all that the lab, the faults and the clients need and this machine or backend lacks."""
-    wanted = [_Wanted(fault.NAME, need) for fault in loaded.faults for need in fault.needs()]
-    _raise_missing([*_lab_lacks(loaded.lab, survey), *_lacks(wanted, survey), *_clients_lack(loaded)], survey)
-
-
-def _lab_lacks(lab: LoadedLab, survey: Survey) -> list[str]:
-    name = lab.file.spec.name
-    here = lab.rendered.files_missing if survey.programs == "image" else lab.rendered.missing
-    missing = [f"{m.reason} (the lab {name} needs it)" for m in here]
-    return missing + _lacks([_Wanted(f"the lab {name}", need) for need in lab_needs(lab, survey)], survey)
+    wanted = [Wanted(fault.NAME, need) for fault in loaded.faults for need in fault.needs()]
+    raise_missing([*lab_lacks(loaded.lab, survey), *lacks(wanted, survey), *_clients_lack(loaded)], survey)
 
 
 def _clients_lack(loaded: Loaded) -> list[str]:
@@ -114,22 +71,6 @@ def _clients_lack(loaded: Loaded) -> list[str]:
 
 def _clients_need(names: Sequence[str]) -> str:
     return f"the client {names[0]} needs it" if len(names) == 1 else f"the clients {', '.join(names)} need it"
-
-
-def _lacks(wanted: Iterable[_Wanted], survey: Survey) -> list[str]:
-    missing = [
-        f"{w.need.capability}: {w.who} needs it {w.need.why}; here: {survey.reason(w.need.capability)}"
-        for w in wanted
-        if w.need.required and not survey.has(w.need.capability)
-    ]
-    return list(dict.fromkeys(missing))
-
-
-def _raise_missing(missing: Sequence[str], survey: Survey) -> None:
-    if missing:
-        where = f"the {survey.backend} backend" + (f" ({survey.mode})" if survey.mode else "")
-        lines = "\n".join(f"  - {line}" for line in missing)
-        raise CapabilityMissing(f"{where} cannot do all of this here; nothing was started:\n{lines}\n  see: chaoskit doctor")
 
 
 # -- trials ----------------------------------------------------------------------------------------------------------------

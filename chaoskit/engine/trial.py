@@ -12,13 +12,14 @@ from chaoskit.engine.injecting import Injector
 from chaoskit.engine.interrupting import Interrupts
 from chaoskit.engine.marking import LogMarks
 from chaoskit.engine.method import Method, MethodContext
-from chaoskit.engine.observing import Observation, wait_until
+from chaoskit.engine.observing import Observation
 from chaoskit.engine.probing import RepeatedProbe
 from chaoskit.engine.resetting import SharedLab
 from chaoskit.engine.run_directory import EventLog, RunDirectory
 from chaoskit.engine.scene import LiveScene
 from chaoskit.engine.store import merge_spool
 from chaoskit.engine.undo import UndoJournal
+from chaoskit.engine.waiting import wait_until
 from chaoskit.model.errors import Aborted, ChaoskitError, HealFailed, Interrupted, LabGone, LabUnavailable
 from chaoskit.model.experiment import probers
 from chaoskit.model.plan import Plan, TrialPlan

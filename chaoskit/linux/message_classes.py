@@ -1,13 +1,17 @@
 """pyroute2's classes of netlink messages, read when the first message is made.
 
-Reading them takes a tenth of a second, as long as all else that a command like `lab down` does; most commands make no message,
-and whoever builds a lab reads them while its holder starts.
+Most commands make no message, and whoever builds a lab of containers reads them while the engine works. The package itself,
+which would take a tenth of a second, is not read.
 """
 
 from __future__ import annotations
 
 from functools import cache
 from typing import Any
+
+from chaoskit.linux.late_package import read_in_parts
+
+read_in_parts("pyroute2")
 
 
 def link(raw: bytes = b"") -> Any:

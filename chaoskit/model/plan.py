@@ -11,6 +11,7 @@ from chaoskit.model.capability import Survey
 from chaoskit.model.experiment import Action, Experiment
 from chaoskit.model.lab import LabPlan, LabSpec
 from chaoskit.model.record import Record
+from chaoskit.model.source import SourceFile
 from chaoskit.model.steps import Step
 
 PLAN_FORMAT = 1
@@ -65,13 +66,6 @@ class TrialPlan(Record):
     def injection_phase_s(self) -> float:
         """The random part of the first injection: the trial's, and the first action's own `phase`."""
         return self.phase_s + (self.actions[0].phase_s if self.actions else 0.0)
-
-
-class SourceFile(Record):
-    """A file the plan was made from."""
-
-    path: str
-    sha256: str
 
 
 class Plan(Record):

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from chaoskit.model.capability import Survey
-from chaoskit.model.facts import Query, Reading
-from chaoskit.model.history import Event
-from chaoskit.model.lab import LabPlan, LabSpec
 from chaoskit.model.record import Record
-from chaoskit.model.steps import Performed, Step
-from chaoskit.ports.clock import Clock
+
+if TYPE_CHECKING:  # all that can be done to a lab and asked of it is much to read for who only builds one
+    from chaoskit.model.capability import Survey
+    from chaoskit.model.facts import Query, Reading
+    from chaoskit.model.history import Event
+    from chaoskit.model.lab import LabPlan, LabSpec
+    from chaoskit.model.steps import Performed, Step
+    from chaoskit.ports.clock import Clock
 
 
 class Agent(Protocol):

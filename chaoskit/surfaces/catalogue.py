@@ -41,7 +41,7 @@ from chaoskit.model.facts import (
 )
 from chaoskit.model.files import FileState
 from chaoskit.model.lab import LabPlan, LabSpec
-from chaoskit.model.plan import SourceFile
+from chaoskit.model.source import SourceFile
 from chaoskit.ports.client import ClientType
 from chaoskit.ports.fault import Fault
 from chaoskit.surfaces.documentation import parameters, summary

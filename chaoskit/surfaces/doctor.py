@@ -15,8 +15,8 @@ from typing import Any
 import click
 
 from chaoskit import __version__
-from chaoskit.engine.loading import load_lab
-from chaoskit.engine.planning import lab_needs
+from chaoskit.engine.lab_loading import load_lab
+from chaoskit.engine.lab_needs import lab_needs
 from chaoskit.engine.registry import DEFAULT_BACKEND
 from chaoskit.model.capability import Survey
 from chaoskit.model.errors import ChaoskitError

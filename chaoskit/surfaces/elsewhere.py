@@ -23,7 +23,8 @@ from chaoskit.surfaces.endings import Surface
 from chaoskit.surfaces.installed import Installed
 
 if TYPE_CHECKING:  # read by whoever loads an experiment or a lab
-    from chaoskit.engine.loading import Loaded, LoadedLab
+    from chaoskit.engine.lab_loading import LoadedLab
+    from chaoskit.engine.loading import Loaded
 
 _HANDED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 _MOST_BYTES = 16 << 20

@@ -14,7 +14,6 @@ from chaoskit.engine.clock import SystemClock
 from chaoskit.engine.run_directory import new_run_id
 from chaoskit.engine.spelling import nearest
 from chaoskit.model.errors import InputError, LabUnavailable, Problem
-from chaoskit.model.facts import ExecQuery, NodeStateQuery, ServiceQuery
 from chaoskit.ports.lab import Backend, Lab, Leftover
 from chaoskit.surfaces.elsewhere import away, forwarded, machine_in_use
 from chaoskit.surfaces.installed import Installed, pass_installed
@@ -52,8 +51,8 @@ def up(
 ) -> int:
     """Build the lab, wait until it is ready, and leave it up. Logs go to a folder in --reports."""
     # late: whoever looks at a lab or ends it need not read what checks one
-    from chaoskit.engine import planning
-    from chaoskit.engine.loading import load_lab
+    from chaoskit.engine.lab_loading import load_lab
+    from chaoskit.engine.lab_needs import check_lab
     from chaoskit.surfaces.standing import raised_lab
 
     loaded = load_lab(path, variant, _settings(settings), installed.registry, backend)
@@ -61,7 +60,7 @@ def up(
     with away(chosen) as found:
         if found is not None:
             return int(_far().lab_raised(found, loaded, path, reports))
-    planning.check_lab(loaded, chosen.survey(loaded.file.spec))
+    check_lab(loaded, chosen.survey(loaded.file.spec))
     run_id = new_run_id(f"lab {loaded.file.spec.name}", SystemClock().wall_ns())
     lab_id = name or f"{loaded.file.spec.name}-{run_id[-4:]}"
     if not re.fullmatch(LAB_NAME, lab_id):
@@ -120,6 +119,8 @@ def status(installed: Installed, lab_id: str | None, as_json: bool) -> int:
         return LabUnavailable.exit_code if trouble else 0
     if (code := _elsewhere(installed, lab_id)) is not None:
         return code
+    from chaoskit.model.facts import NodeStateQuery, ServiceQuery  # late: `up` asks nothing
+
     made, _ = _attached(installed, lab_id)
     services = {
         node.name: {s.name: made.read(ServiceQuery(node=node.name, service=s.name)).value or "unknown" for s in node.services}
@@ -147,6 +148,8 @@ def exec_(installed: Installed, lab_id: str, node: str, command: tuple[str, ...]
     """Run a command in a node of a lab that is up; ends with its exit code."""
     if (code := _elsewhere(installed, lab_id)) is not None:
         return code
+    from chaoskit.model.facts import ExecQuery
+
     made, _ = _attached(installed, lab_id)
     names = [n.name for n in made.plan.nodes]
     if node not in names:

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from chaoskit.engine.loading import LoadedLab
+from chaoskit.engine.lab_loading import LoadedLab
 from chaoskit.engine.recovering import Recovered
 from chaoskit.model.capability import Survey
 from chaoskit.model.errors import HealFailed, LabUnavailable

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from chaoskit.engine.clock import clock_of
 from chaoskit.engine.interrupting import Interrupts
+from chaoskit.engine.lab_loading import LoadedLab
 from chaoskit.engine.leading import RoleListener
-from chaoskit.engine.loading import LoadedLab
-from chaoskit.engine.observing import wait_until
+from chaoskit.engine.waiting import wait_until
 from chaoskit.ports.clock import Clock
 from chaoskit.ports.lab import Backend, Lab
 

@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 
 from chaoskit.backends.docker.base_image import SUITE
 from chaoskit.backends.docker.images import BASE
-from chaoskit.engine.loading import load_lab
+from chaoskit.engine.lab_loading import load_lab
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILES = sorted(ROOT.glob("labs/*/*/Dockerfile"))

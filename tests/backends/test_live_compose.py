@@ -14,7 +14,7 @@ from chaoskit.backends.docker import engine, images, leaving
 from chaoskit.backends.docker.backend import DockerBackend
 from chaoskit.backends.docker.lab import DockerLab
 from chaoskit.backends.docker.survey import why_not
-from chaoskit.engine.loading import load_lab
+from chaoskit.engine.lab_loading import load_lab
 from chaoskit.model.errors import LabUnavailable
 from chaoskit.model.facts import ExecQuery, ServiceQuery
 from chaoskit.model.steps import PowerOff, PowerOn

@@ -17,7 +17,7 @@ from chaoskit.backends.linux_host.state import processes_of
 from chaoskit.backends.running.backend import FAMILY, RunningBackend
 from chaoskit.backends.running.lab import RunningLab
 from chaoskit.backends.running.survey import why_not
-from chaoskit.engine.loading import load_lab
+from chaoskit.engine.lab_loading import load_lab
 from chaoskit.model.errors import LabUnavailable
 from chaoskit.model.facts import CarrierQuery, ExecQuery, NodeStateQuery, ReachQuery
 from chaoskit.model.steps import CutLinks, Freeze, JoinLinks, Link, PowerOff, PowerOn, SetLink, Thaw

@@ -16,7 +16,7 @@ from chaoskit.backends.running.backend import RunningBackend
 from chaoskit.backends.running.lab import RunningLab
 from chaoskit.backends.running.survey import _REFUSED, why_not
 from chaoskit.engine.injecting import GONE_WITHIN_S, seen_within
-from chaoskit.engine.loading import load_lab
+from chaoskit.engine.lab_loading import load_lab
 from chaoskit.engine.scene import LiveScene
 from chaoskit.model.facts import ExecQuery
 from chaoskit.model.lab import LabSpec, NodeGroup

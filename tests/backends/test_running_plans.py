@@ -15,7 +15,8 @@ from chaoskit.backends.running.backend import RunningBackend
 from chaoskit.backends.running.lab import compiled, tag_of
 from chaoskit.backends.running.owed import DOWN, ENDED, PAUSED, Owed
 from chaoskit.backends.running.survey import surveyed
-from chaoskit.engine.loading import load, load_lab
+from chaoskit.engine.lab_loading import load_lab
+from chaoskit.engine.loading import load
 from chaoskit.linux import nft_host
 from chaoskit.model import capability as names
 from chaoskit.model import steps

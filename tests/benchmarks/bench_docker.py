@@ -3,7 +3,7 @@
 Up and down, in the same rounds, alternating, on the same engine, command line against command line: `docker-compose up -d` and
 `down` (Debian package docker-compose), and `chaoskit lab up` and `lab down`, each from the same Compose file. It gives its
 containers an init, as people do who know that `sleep` as PID 1 does not hear SIGTERM; without one each `down` waits ten seconds
-more. chaoskit returns once every service runs.
+more. chaoskit returns once every service runs. Both are in Python, and find their modules compiled, as installed programs do.
 
 Then ten containers are cut into halves, measured from traffic as in bench_partition.py: by chaoskit, one transaction on the
 switch, and as scripts do it: one exec of iptables by the engine in each container, one after the other. The image with
@@ -42,8 +42,9 @@ Round = tuple[float, float]
 
 
 def timed(argv: list[str], folder: Path) -> float:
+    as_installed = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     began = time.monotonic()
-    done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=False)
+    done = subprocess.run(argv, cwd=folder, env=as_installed, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(argv)}: exit code {done.returncode}: {done.stdout}{done.stderr}")
     return time.monotonic() - began

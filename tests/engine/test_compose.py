@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from chaoskit.engine.compose import forms, keys
 from chaoskit.engine.compose.interpolation import BadVariable, env_file, substituted
-from chaoskit.engine.loading import LoadedLab, load, load_lab
-from chaoskit.engine.planning import check_lab
+from chaoskit.engine.lab_loading import LoadedLab, load_lab
+from chaoskit.engine.lab_needs import check_lab
+from chaoskit.engine.loading import load
 from chaoskit.engine.templating import rendered
 from chaoskit.model.capability import Survey
 from chaoskit.model.check import CommandCheck

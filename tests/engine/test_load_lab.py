@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from chaoskit.engine.loading import LoadedLab, load_lab
+from chaoskit.engine.lab_loading import LoadedLab, load_lab
 from chaoskit.engine.predicting import ExpressionRefused, evaluated_s
 from chaoskit.engine.rendering import package_path
 from chaoskit.model.check import HttpCheck

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from chaoskit.engine.lab_needs import check_lab
 from chaoskit.engine.loading import Loaded, load
-from chaoskit.engine.planning import check_lab, plan
+from chaoskit.engine.planning import plan
 from chaoskit.model.capability import NETWORK_CUT, NODE_POWER
 from chaoskit.model.errors import CapabilityMissing, InputError
 from chaoskit.model.plan import Plan

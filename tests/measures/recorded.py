@@ -15,7 +15,7 @@ from chaoskit.model.capability import Survey
 from chaoskit.model.experiment import Experiment
 from chaoskit.model.history import Event
 from chaoskit.model.lab import LabPlan, LabSpec
-from chaoskit.model.plan import Plan, PlannedAction, SourceFile, TrialPlan
+from chaoskit.model.plan import Plan, PlannedAction, TrialPlan
 from chaoskit.model.policy import RetryPolicy
 from chaoskit.model.recorded import (
     MISSING,
@@ -28,6 +28,7 @@ from chaoskit.model.recorded import (
     RoleSamples,
     TrialRecord,
 )
+from chaoskit.model.source import SourceFile
 
 ZERO_NS = 1_000_000_000_000
 BASELINE_S = 30.0

@@ -10,7 +10,8 @@ from chaoskit.model.check import HttpCheck
 from chaoskit.model.drain import DrainPlan
 from chaoskit.model.experiment import Experiment
 from chaoskit.model.lab import InterfacePlan, LabPlan, LabSpec, NodePlan, ReadySpec
-from chaoskit.model.plan import Plan, PlannedAction, SourceFile, TrialPlan
+from chaoskit.model.plan import Plan, PlannedAction, TrialPlan
+from chaoskit.model.source import SourceFile
 from tests.simulated.clock import FakeClock
 from tests.simulated.lab import SimulatedBackend
 

@@ -11,7 +11,8 @@ import pytest
 from click.testing import CliRunner
 from ruamel.yaml import YAML
 
-from chaoskit.engine.loading import load, load_lab
+from chaoskit.engine.lab_loading import load_lab
+from chaoskit.engine.loading import load
 from chaoskit.engine.registry import Registry
 from chaoskit.surfaces.catalogue import example_steps
 from chaoskit.surfaces.cli import cli

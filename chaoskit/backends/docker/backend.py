@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -12,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from chaoskit.backends.docker import elsewhere, engine, first_process, image_process, images, leaving
 from chaoskit.backends.docker.containers import Making, hostname_of, labels_of, prefix_of
 from chaoskit.backends.docker.engine import Engine
-from chaoskit.backends.docker.lab import DockerLab
 from chaoskit.backends.docker.leaving import FAMILY
 from chaoskit.backends.docker.survey import surveyed, why_not_by_us
 from chaoskit.backends.docker.wire import ContainerJson, ContainersJson
@@ -20,14 +20,15 @@ from chaoskit.backends.linux_host import client, state
 from chaoskit.backends.linux_host.building import claimed, found_plan, leftover, start_holder, swept
 from chaoskit.backends.linux_host.drawing import drawn_lab, hosts_text
 from chaoskit.backends.linux_host.state import LabFiles
-from chaoskit.backends.linux_host.wire import Refused
+from chaoskit.backends.linux_host.wire import LabJson, Refused
 from chaoskit.model.capability import Survey
 from chaoskit.model.errors import LabUnavailable
 from chaoskit.model.lab import LabPlan, LabSpec, NodePlan
 from chaoskit.ports.lab import Leftover
 
-if TYPE_CHECKING:  # read where the engine is elsewhere
+if TYPE_CHECKING:  # read where the engine is elsewhere, and once a lab is there
     from chaoskit.backends.docker.elsewhere.machine import EngineMachine
+    from chaoskit.backends.docker.lab import DockerLab
 
 _HOLDER = "chaoskit.backends.docker.holder"
 _BUILD_S = 120.0
@@ -61,7 +62,7 @@ class DockerBackend:
                 self._build(found, files, record, plan, progress)
         finally:
             found.close()
-        return DockerLab(files, plan, lab_id)
+        return _lab(files, plan)
 
     def _build(
         self, found: Engine, files: LabFiles, record: dict[str, Any], plan: LabPlan, progress: Callable[[str], None]
@@ -70,12 +71,11 @@ class DockerBackend:
             image_of = images.made_ready(found, plan, progress)
             making = _making(found, files, record["run_id"])
             volumes = making.volumes(plan)
-            containers = _started(making, plan)
-            drawn = drawn_lab(plan, files.lab_id, record["run_id"], files.directory, Path(record["logs"]), _PATH)
-            for node in drawn["nodes"]:
-                for service in node["services"]:
-                    own = plan.node(node["name"])
-                    image_process.served(own, service, image_of[own.name], images.image_of(own))
+            with ThreadPoolExecutor(_AT_ONCE) as threads:
+                started = threads.map(lambda node: _started(making, node), plan.nodes)
+                drawn = _drawn(files, record, plan, image_of)  # the engine works meanwhile
+                importlib.import_module("chaoskit.backends.docker.lab")  # so it does: what acts on a lab is much to read
+                containers = {node.name: container for node, container in zip(plan.nodes, started, strict=True)}
             blueprint: ContainersJson = {
                 **drawn,
                 "engine": found.url,
@@ -88,7 +88,7 @@ class DockerBackend:
 
     def attach(self, lab_id: str) -> DockerLab:
         files = LabFiles(lab_id, FAMILY)
-        return DockerLab(files, found_plan(files, "of containers"), lab_id)
+        return _lab(files, found_plan(files, "of containers"))
 
     def leftovers(self) -> Sequence[Leftover]:
         containers: dict[str, list[dict[str, Any]]] = {}
@@ -116,6 +116,12 @@ class DockerBackend:
         return swept(files)
 
 
+def _lab(files: LabFiles, plan: LabPlan) -> DockerLab:
+    from chaoskit.backends.docker.lab import DockerLab
+
+    return DockerLab(files, plan, files.lab_id)
+
+
 def _ended_in_order(files: LabFiles) -> None:
     """Tell a holder that lives to end its lab. One that is killed leaves services that nobody reaps, and with them containers of
     which each takes the engine seconds to end."""
@@ -135,17 +141,21 @@ def _making(found: Engine, files: LabFiles, run_id: str) -> Making:
     return Making(found, labels_of(run_id, files.lab_id), prefix_of(files.lab_id), program)
 
 
-def _started(making: Making, plan: LabPlan) -> dict[str, ContainerJson]:
-    """Node -> its container, made and started."""
+def _drawn(files: LabFiles, record: dict[str, Any], plan: LabPlan, image_of: Mapping[str, dict[str, Any]]) -> LabJson:
+    """What the holder is told of any lab, with what the images start by themselves."""
+    drawn = drawn_lab(plan, files.lab_id, record["run_id"], files.directory, Path(record["logs"]), _PATH)
+    for node in drawn["nodes"]:
+        for service in node["services"]:
+            own = plan.node(node["name"])
+            image_process.served(own, service, image_of[own.name], images.image_of(own))
+    return drawn
 
-    def one(node: NodePlan) -> ContainerJson:
-        container = making.container(node)
-        try:
-            pid = making.found.first_start(container)
-        except LabUnavailable as error:
-            raise LabUnavailable(f"{node.name}: {error}") from error
-        return {"id": container, "hostname": hostname_of(node), "pid": pid}
 
-    with ThreadPoolExecutor(_AT_ONCE) as threads:
-        made = list(threads.map(one, plan.nodes))
-    return {node.name: container for node, container in zip(plan.nodes, made, strict=True)}
+def _started(making: Making, node: NodePlan) -> ContainerJson:
+    """The container of a node, made and started."""
+    container = making.container(node)
+    try:
+        pid = making.found.first_start(container)
+    except LabUnavailable as error:
+        raise LabUnavailable(f"{node.name}: {error}") from error
+    return {"id": container, "hostname": hostname_of(node), "pid": pid}

@@ -6,13 +6,16 @@ The SDK is an extra (`pip install 'chaoskit[docker]'`) and is imported late: who
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import socket
 import struct
+import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Any
 
 from chaoskit.backends.docker import contexts
@@ -26,9 +29,33 @@ _ENDED_WITHIN_S = 15.0
 _AT_ONCE = 8
 
 
+class _ReadWhenUsed(ModuleType):
+    """Stands for a module until somebody wants something of it."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(importlib.import_module(self.__name__), name)
+
+
+def _read_sdk() -> None:
+    """Import the SDK, where there is one, without the SSH library that it would read and, told to use `ssh`, never uses.
+
+    Reading that takes as long as reading the SDK.
+    """
+    ssh_library = "paramiko"
+    if "docker" in sys.modules or ssh_library in sys.modules or importlib.util.find_spec(ssh_library) is None:
+        return
+    sys.modules[ssh_library] = _ReadWhenUsed(ssh_library)
+    try:
+        with contextlib.suppress(ImportError):  # whoever needs it says so
+            importlib.import_module("docker")
+    finally:
+        del sys.modules[ssh_library]
+
+
 @contextlib.contextmanager
 def told(what: str) -> Iterator[None]:
     """What the engine or the way to it refuses is LabUnavailable, in the engine's words."""
+    _read_sdk()
     import docker.errors
     import requests.exceptions
     import urllib3.exceptions
@@ -141,6 +168,7 @@ class Engine:
 
 def warmed() -> None:
     """Import the SDK, and what it imports when it is used first: a process that forks spares each child half a second."""
+    _read_sdk()
     import docker
     import docker.errors
     import requests.exceptions  # noqa: F401
@@ -153,6 +181,7 @@ def opened(url: str | None = None, *, waits_s: float | None = TIMEOUT_S) -> Engi
 
     `waits_s`: how long one answer may take; None: for ever.
     """
+    _read_sdk()
     try:
         import docker
     except ImportError:

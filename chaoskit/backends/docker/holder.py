@@ -13,17 +13,17 @@ import os
 import sys
 import traceback
 
-from chaoskit.backends.docker import engine
 from chaoskit.backends.docker.host import DockerHost
 from chaoskit.backends.linux_host import syscalls
 from chaoskit.backends.linux_host.holding import hold
+from chaoskit.backends.linux_host.node import reserve_switch
 
 
 def main(arguments: list[str]) -> None:
     """Hold the lab until its end."""
     _, directory, owner, first = arguments
-    engine.warmed()
     syscalls.unshare(syscalls.CLONE_NEWNET | syscalls.CLONE_NEWNS)
+    taken = reserve_switch(int(owner), int(first))
     syscalls.mount("none", "/", flags=syscalls.MS_REC | syscalls.MS_SLAVE)
     syscalls.adopt_orphans()
     syscalls.name_process("chaoskit-lab")
@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> None:
         os.makedirs(f"{directory}/{name}", exist_ok=True)
     syscalls.mount("tmpfs", f"{directory}/disks", "tmpfs", 0, "mode=755")  # device nodes that this machine's /dev lacks
     try:
-        asyncio.run(hold(directory, int(owner), int(first), DockerHost))
+        asyncio.run(hold(directory, taken[0], taken[1], DockerHost))
     except BaseException:
         traceback.print_exc()
         raise

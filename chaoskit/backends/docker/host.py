@@ -16,7 +16,7 @@ from chaoskit.backends.docker.wire import ContainerJson, ContainersJson
 from chaoskit.backends.linux_host import freezer, syscalls, transport
 from chaoskit.backends.linux_host.controllers import NOTED, Group
 from chaoskit.backends.linux_host.department import Department
-from chaoskit.backends.linux_host.errands import beside, inside
+from chaoskit.backends.linux_host.errands import beside
 from chaoskit.backends.linux_host.furnishing import furnish
 from chaoskit.backends.linux_host.lab_host import LabHost
 from chaoskit.backends.linux_host.node import RLIMITS, SWITCH_FD, Node
@@ -29,6 +29,7 @@ from chaoskit.model.errors import LabUnavailable
 
 _START_WITHIN_S = 60.0
 _FURNISH_WITHIN_S = 10.0
+_WARM_AFTER_S = 0.2
 
 
 class DockerHost(LabHost):
@@ -73,6 +74,8 @@ class DockerHost(LabHost):
             await self.supervisor.bring_up(progress)
         for node in self.nodes.values():
             await self.storage.flush(node)
+        # who waits for the lab does not wait for this as well
+        asyncio.get_running_loop().call_later(_WARM_AFTER_S, engine.warmed)
 
     async def boot(self, node: Node) -> None:
         node.busy = "booting"
@@ -90,11 +93,18 @@ class DockerHost(LabHost):
         """A container that has just started becomes the node, with its cables, volumes and files."""
         self._adopt(node, init)
         self._placed(node)
-        await self._wire(node)
         await self.storage.attach(node)
         first = node.name not in self._furnished
         hosts, hostname = self._hosts, self._containers[node.name]["hostname"]
-        await inside(self.nursery, node, lambda: _furnished(node, hosts, hostname, first), "its files", _FURNISH_WITHIN_S)
+
+        def both() -> Json:  # one child: each costs as much as what it does
+            within = os.open(f"/proc/{node.init}/ns/mnt", os.O_RDONLY)
+            _cabled(node)
+            syscalls.setns(within, syscalls.CLONE_NEWNS)
+            os.chdir("/")
+            return _furnished(node, hosts, hostname, first)
+
+        await beside(self.nursery, node, both, "its cables and files", _FURNISH_WITHIN_S, keep=[SWITCH_FD])
         self._furnished.add(node.name)
         self.wired(node)
 
@@ -132,32 +142,6 @@ class DockerHost(LabHost):
             node.cgroup = own
         elif node.cgroup is not None:
             (node.cgroup / "cgroup.procs").write_text(str(node.init), encoding="ascii")
-
-    async def _wire(self, node: Node) -> None:
-        switch, place = os.dup(self.switch), f"/proc/{node.init}/ns/net"
-
-        def lay() -> int:
-            try:
-                os.dup2(switch, SWITCH_FD)
-                away = os.open(place, os.O_RDONLY)
-                syscalls.setns(away, syscalls.CLONE_NEWNET)
-                transport.send_batch(netlink.NETLINK_ROUTE, unpacked(node.plan["cables"]))
-                if node.plan["forwards"]:
-                    Path("/proc/sys/net/ipv4/ip_forward").write_text("1", encoding="ascii")
-            except (OSError, Refused) as error:
-                os.write(writer, f"{error} {getattr(error, 'evidence', '')}".encode())
-                return 1
-            return 0
-
-        reader, writer = os.pipe()
-        try:
-            _, ended = self.nursery.fork(lay, keep=[switch, writer])
-            os.close(writer)
-            if await ended:
-                raise Refused(f"{node.name}: its cables could not be laid", os.read(reader, 4096).decode("utf-8", "replace"))
-        finally:
-            os.close(switch)
-            os.close(reader)
 
     # ---- what the engine says
 
@@ -285,6 +269,18 @@ class DockerHost(LabHost):
 
         left: list[str] = (await beside(self.nursery, nodes[0], forget, "removing volumes", 30.0))["trouble"]
         return left
+
+
+def _cabled(node: Node) -> None:
+    """In a child that stays in the node's network: the cables to the switch."""
+    away = os.open(f"/proc/{node.init}/ns/net", os.O_RDONLY)
+    syscalls.setns(away, syscalls.CLONE_NEWNET)
+    try:
+        transport.send_batch(netlink.NETLINK_ROUTE, unpacked(node.plan["cables"]))
+    except Refused as refusal:
+        raise Refused(f"its cables could not be laid: {refusal} {refusal.evidence}".rstrip()) from refusal
+    if node.plan["forwards"]:
+        Path("/proc/sys/net/ipv4/ip_forward").write_text("1", encoding="ascii")
 
 
 def _furnished(node: Node, hosts: str, hostname: str, first: bool) -> Json:

@@ -69,6 +69,19 @@ class Node:
         return "frozen" if self.frozen else "up"
 
 
+def reserve_switch(*others: int) -> list[int]:
+    """This process's network namespace is the switch, and has its number for good: nothing that is opened later gets it.
+
+    Returns `others`, descriptors of which one may have had it, as they are now.
+    """
+    moved = [os.dup(fd) if fd == SWITCH_FD else fd for fd in others]
+    opened = os.open("/proc/self/ns/net", os.O_RDONLY)
+    if opened != SWITCH_FD:
+        os.dup2(opened, SWITCH_FD, inheritable=False)
+        os.close(opened)
+    return moved
+
+
 def is_single_user() -> bool:
     """Whether this user namespace knows uid 0 only."""
     lines = [line.split() for line in Path("/proc/self/uid_map").read_text(encoding="utf-8").splitlines()]

@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
 
-from chaoskit.backends.linux_host import link_plans, rewiring, shaping, state
+from chaoskit.backends.linux_host import state
 from chaoskit.backends.linux_host.identity import own_environment
 from chaoskit.backends.linux_host.wire import packed
 from chaoskit.linux import rtnl
@@ -117,6 +117,9 @@ def _now_ns() -> int:
 
 
 def _tried(directory: Path) -> Answers:
+    # late: who remembers need not read all that can be done to a network
+    from chaoskit.backends.linux_host import link_plans, rewiring, shaping
+
     request = {
         "directory": str(directory),
         "wires": packed(rtnl.batch(rtnl.loopback(), rtnl.bridge(0))),

@@ -19,7 +19,7 @@ from chaoskit.linux import netlink
 _NAMESPACES = syscalls.CLONE_NEWNS | syscalls.CLONE_NEWNET | syscalls.CLONE_NEWUTS | syscalls.CLONE_NEWIPC | syscalls.CLONE_NEWPID
 
 
-def start_building(lab: Blueprint, node: Node, switch: int, report: int, *, rootless: bool) -> int:
+def start_building(lab: Blueprint, node: Node, report: int, *, rootless: bool) -> int:
     """Fork the child that builds the node; its words come on the pipe `report`, its number is returned.
 
     It writes `pid N` (the node's PID 1, in the holder's view), then `ready`, or `error TEXT`.
@@ -27,7 +27,6 @@ def start_building(lab: Blueprint, node: Node, switch: int, report: int, *, root
 
     def body() -> int:
         try:
-            os.dup2(switch, SWITCH_FD)
             for group in ([node.cgroup] if node.cgroup is not None else []) + node.limiting():
                 (group / "cgroup.procs").write_text("0")
             syscalls.unshare(_NAMESPACES)
@@ -40,7 +39,7 @@ def start_building(lab: Blueprint, node: Node, switch: int, report: int, *, root
         os.write(report, f"pid {init}\n".encode())
         return 0
 
-    return forked(body, keep=[report, switch])
+    return forked(body, keep=[report, SWITCH_FD])
 
 
 def _be_init(lab: Blueprint, node: Node, report: int, *, rootless: bool) -> NoReturn:

@@ -30,6 +30,7 @@ from typing import NoReturn
 
 from chaoskit.backends.linux_host import identity, syscalls
 from chaoskit.backends.linux_host.holding import hold
+from chaoskit.backends.linux_host.node import reserve_switch
 from chaoskit.backends.linux_host.processes import Nursery
 from chaoskit.backends.linux_host.wire import Blueprint
 from chaoskit.backends.namespace.host import NamespaceHost, prepare_directories
@@ -54,7 +55,8 @@ def main(arguments: list[str]) -> NoReturn:
             syscalls.die_with_parent()
             os.close(noted_writer)
             os.read(noted_reader, 1)  # the keeper must read this machine's /proc before it is covered by the lab's own
-            asyncio.run(_hold(directory, int(owner), int(first), rootless=rootless))
+            taken = reserve_switch(int(owner), int(first))
+            asyncio.run(_hold(directory, taken[0], taken[1], rootless=rootless))
         except BaseException:  # noqa: BLE001 - the last words of PID 1 belong into its log
             traceback.print_exc()
             sys.stderr.flush()

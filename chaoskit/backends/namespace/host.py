@@ -70,7 +70,7 @@ class NamespaceHost(LabHost):
                 loop.remove_reader(reader)
                 lines.put_nowait("")
 
-        pid = start_building(self.drawn, node, self.switch, writer, rootless=self.rootless)
+        pid = start_building(self.drawn, node, writer, rootless=self.rootless)
         os.close(writer)
         self.nursery.forget(pid)
         loop.add_reader(reader, hear)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from chaoskit.engine.loading import load_lab
+from chaoskit.engine.lab_loading import load_lab
 from chaoskit.model.errors import CapabilityMissing
 from chaoskit.surfaces.pytest_plugin.runs import (
     KEPT_LABS,

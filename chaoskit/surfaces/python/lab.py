@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from chaoskit.engine import planning
 from chaoskit.engine.clock import clock_of
-from chaoskit.engine.loading import load_lab
+from chaoskit.engine.lab_loading import load_lab
+from chaoskit.engine.lab_needs import check_lab
 from chaoskit.engine.run_directory import new_run_id
 from chaoskit.model.errors import InputError, Problem, StepFailed
 from chaoskit.model.facts import ExecQuery, NodeStateQuery
@@ -102,7 +102,7 @@ def lab(
     installed = Installed()
     loaded = load_lab(Path(path), variant, dict(settings or {}), installed.registry, backend)
     chosen: Backend = installed.backend(backend or loaded.file.spec.backend)
-    planning.check_lab(loaded, chosen.survey(loaded.file.spec))
+    check_lab(loaded, chosen.survey(loaded.file.spec))
     clock = clock_of(chosen)
     run_id = new_run_id(f"lab {loaded.file.spec.name}", clock.wall_ns())
     lab_id = f"{loaded.file.spec.name[:30]}-{run_id[4:15]}-{run_id[-4:]}"
