@@ -40,6 +40,7 @@ class Findings:
         self._places: set[tuple[str, int | None, int | None, str, str]] = set()
 
     def add(self, problems: Iterable[Problem]) -> None:
+        """Each once for each place; none of a place that is settled."""
         for problem in problems:
             place = (problem.file, problem.line, problem.column, problem.path, problem.message)
             if place not in self._places and problem.path not in self._settled:
@@ -61,6 +62,7 @@ class Findings:
             return None
 
     def raise_any(self) -> None:
+        """InputError with all that was found, in the order of the files."""
         if self.found:
             files = list(dict.fromkeys(p.file for p in self.found))
             raise InputError(sorted(self.found, key=lambda p: (files.index(p.file), p.line or 0, p.column or 0)))
@@ -83,7 +85,7 @@ def load_lab(
 
 
 def checked_lab(lab: LabFile, backend: str | None, registry: Registry, problems: Findings) -> LoadedLab | None:
-    """None where `problems` says why not."""
+    """A lab that was read, checked and rendered for a backend; None where `problems` says why not."""
     problems.add(endpoint_problems(lab.spec, lab.document, registry))
     problems.add(radius_problems(lab.spec.blast_radius, lab.document, lab.spec))
     rendered = problems.attempt(lambda: render_lab(lab, backend or lab.spec.backend or DEFAULT_BACKEND))

@@ -12,6 +12,8 @@ from chaoskit.model.errors import CapabilityMissing
 
 @dataclass(frozen=True)
 class Wanted:
+    """What somebody needs of a backend. `who`: a fault, or a lab, in words."""
+
     who: str
     need: Need
 
@@ -47,6 +49,7 @@ def check_lab(lab: LoadedLab, survey: Survey) -> None:
 
 
 def lab_lacks(lab: LoadedLab, survey: Survey) -> list[str]:
+    """What a lab needs and is not here, programs and files included, each in a line."""
     name = lab.file.spec.name
     here = lab.rendered.files_missing if survey.programs == "image" else lab.rendered.missing
     missing = [f"{m.reason} (the lab {name} needs it)" for m in here]
@@ -54,6 +57,7 @@ def lab_lacks(lab: LoadedLab, survey: Survey) -> list[str]:
 
 
 def lacks(wanted: Iterable[Wanted], survey: Survey) -> list[str]:
+    """What of this is required and not here, each in a line with the reason."""
     missing = [
         f"{w.need.capability}: {w.who} needs it {w.need.why}; here: {survey.reason(w.need.capability)}"
         for w in wanted
@@ -63,6 +67,7 @@ def lacks(wanted: Iterable[Wanted], survey: Survey) -> list[str]:
 
 
 def raise_missing(missing: Sequence[str], survey: Survey) -> None:
+    """CapabilityMissing with these lines, where there are any."""
     if missing:
         where = f"the {survey.backend} backend" + (f" ({survey.mode})" if survey.mode else "")
         lines = "\n".join(f"  - {line}" for line in missing)
