@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
@@ -14,11 +14,9 @@ from chaoskit.clients.failures import ConnectFailed, most_telling
 from chaoskit.clients.hosts import HostOrder, host_limit_s, hosts_of
 from chaoskit.clients.http_ways import (
     BODY_KEPT_BYTES,
-    FreshWay,
     HttpEndpointOptions,
     Progress,
     RequestBroken,
-    SessionsWay,
     Target,
     Way,
 )
@@ -115,6 +113,7 @@ class HttpClient:
         self._pooled = config.client_class == "pooled"
         self._way: Way | None = None
         self._users = self._options.sessions or 1
+        self._made = self._way_of()
         self._served_by: dict[int, str] = {}
         """User -> the node of the last good answer."""
 
@@ -155,10 +154,17 @@ class HttpClient:
 
     async def open(self) -> None:
         """Make the session: whether anyone answers is what is measured."""
+        self._way = self._made()
+
+    def _way_of(self) -> Callable[[], Way]:
+        """Reads the library of the way before anything is timed; who only checks an experiment makes no client."""
         if self._pooled:
-            self._way = SessionsWay(self._target, self._options.pool_size, self._users)
-        else:
-            self._way = FreshWay(self._target, self._options.sessions)
+            from chaoskit.clients.http_sessions import SessionsWay
+
+            return lambda: SessionsWay(self._target, self._options.pool_size, self._users)
+        from chaoskit.clients.http_fresh import FreshWay
+
+        return lambda: FreshWay(self._target, self._options.sessions)
 
     async def attempt(self, token: str) -> Answer:
         """One GET."""
