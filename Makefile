@@ -33,7 +33,9 @@ $(STAMP): requirements.lock pyproject.toml
 # Where it is set, every one of the thousands of processes that the tests start would compile all of chaoskit anew.
 unexport PYTHONDONTWRITEBYTECODE
 
+# What was just installed is written out first: flushed in the middle of the run, it would hold up the cluster's own flushes.
 demo: install
+	@sync
 	@$(BIN)/chaoskit run experiments/patroni/primary-power-off.yaml
 
 check: install
