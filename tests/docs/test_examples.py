@@ -125,12 +125,9 @@ def test_the_lab_runs(shop: Path) -> None:
     doctor = real("doctor")
     if doctor.returncode != 0:
         pytest.skip(f"no lab can be built here: {doctor.stdout[-300:]}")
-    for attempt in ("run", "again"):
-        ran = real("run", str(shop), "--out", str(shop.parent / attempt), cwd=shop.parent)
-        if not (ran.returncode == 3 and "tainted attempts" in ran.stdout):
-            break  # the machine held a probe up, and the run said so
+    ran = real("run", str(shop), "--out", str(shop.parent / "run"), cwd=shop.parent)
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert (shop.parent / attempt / "report.html").is_file()
+    assert (shop.parent / "run" / "report.html").is_file()
 
 
 def test_the_client_asks_a_real_server(tmp_path: Path) -> None:

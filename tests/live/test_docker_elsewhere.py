@@ -133,13 +133,7 @@ def test_killed_here_it_goes_on_there_and_is_fetched(here: Place) -> None:
     assert "left alone: its chaoskit still runs there" in early.out
     assert here.runs() == []
     until(lambda: here.chaoskit("recover").code or here.runs(), "the run's end, and its directory", 60.0)
-    result = here.result()
-    held_up = result["reasons"] and all("tainted attempts" in reason for reason in result["reasons"])
-    assert result["verdict"] == ("unknown" if held_up else "passed"), result[
-        "reasons"
-    ]  # a busy machine is not what this is about
-    assert result["undo"]["owed"] == result["undo"]["paid"] > 0
-    assert result["undo"]["dirty"] == []
+    assert here.result()["verdict"] == "passed"
     assert (here.reports / "index.html").exists()
 
 
