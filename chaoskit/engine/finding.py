@@ -7,13 +7,14 @@ from typing import Any
 
 from chaoskit.engine import registry
 from chaoskit.engine.document import Document
+from chaoskit.engine.explaining import written_names
 from chaoskit.model.errors import InputError
 from chaoskit.model.lab import LabSpec
 
 
 def with_what_is_found(document: Document) -> Document:
     """The document, laid over the lab that a backend finds for it; else as it is. InputError, LabUnavailable."""
-    if document.data.keys() <= {field.alias or name for name, field in LabSpec.model_fields.items()}:
+    if document.data.keys() <= set(written_names(LabSpec)):
         return document  # no key is a backend's: none need be read
     for name in registry.names("backends"):
         backend: Any = registry.load("backends", name)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from chaoskit.linux.late_package import read_in_parts
+from chaoskit.linux.late_package import read_in_parts, unread
 
 
 @pytest.fixture
@@ -59,9 +59,20 @@ def test_one_that_fails_is_tried_again(package: str, monkeypatch: pytest.MonkeyP
     assert sys.modules[package].RUNS == 1
 
 
+def test_what_nobody_uses_stays_unread_and_can_be_imported_as_ever(package: str) -> None:
+    with unread(package):
+        held = importlib.import_module(package)
+    assert package not in sys.modules
+    assert held.RUNS == 1, "it is read once it is used"
+    assert sys.modules[package].RUNS == 1
+    assert importlib.import_module(f"{package}.inner").VALUE == 2
+    with unread(package):
+        assert importlib.import_module(package).RUNS == 1, "one that is read already stays what it is"
+
+
 def test_one_that_is_not_installed_is_as_it_was() -> None:
     read_in_parts("there_is_no_such_package")
-    with pytest.raises(ModuleNotFoundError):
+    with unread("there_is_no_such_package"), pytest.raises(ModuleNotFoundError):
         importlib.import_module("there_is_no_such_package")
 
 

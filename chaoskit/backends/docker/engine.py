@@ -6,7 +6,7 @@ The SDK is an extra (`pip install 'chaoskit[docker]'`) and is imported late: who
 from __future__ import annotations
 
 import contextlib
-import importlib.util
+import importlib
 import os
 import socket
 import struct
@@ -15,10 +15,10 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from types import ModuleType
 from typing import Any
 
 from chaoskit.backends.docker import contexts
+from chaoskit.linux.late_package import unread
 from chaoskit.model.errors import LabUnavailable
 
 LAB, RUN, NODE, STATE = "chaoskit.lab", "chaoskit.run", "chaoskit.node", "chaoskit.state"
@@ -29,27 +29,14 @@ _ENDED_WITHIN_S = 15.0
 _AT_ONCE = 8
 
 
-class _ReadWhenUsed(ModuleType):
-    """Stands for a module until somebody wants something of it."""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(importlib.import_module(self.__name__), name)
-
-
 def _read_sdk() -> None:
     """Import the SDK, where there is one, without the SSH library that it would read and, told to use `ssh`, never uses.
 
     Reading that takes as long as reading the SDK.
     """
-    ssh_library = "paramiko"
-    if "docker" in sys.modules or ssh_library in sys.modules or importlib.util.find_spec(ssh_library) is None:
-        return
-    sys.modules[ssh_library] = _ReadWhenUsed(ssh_library)
-    try:
-        with contextlib.suppress(ImportError):  # whoever needs it says so
+    if "docker" not in sys.modules:
+        with unread("paramiko"), contextlib.suppress(ImportError):  # whoever needs the SDK says that it is missing
             importlib.import_module("docker")
-    finally:
-        del sys.modules[ssh_library]
 
 
 @contextlib.contextmanager
