@@ -75,7 +75,7 @@ sample: install
 	  PYTHONPATH=. $(BIN)/python tests/reporting/browser.py reports/sample/report.html docs/images/report.png
 
 bench: install
-	for bench in tests/benchmarks/bench_*.py; do $(BIN)/python $$bench || exit 1; done
+	for bench in tests/benchmarks/bench_*.py; do PYTHONPATH=. $(BIN)/python $$bench || exit 1; done
 
 lock: install
 	@test -x $(BIN)/pip-compile || $(BIN)/python -m pip install --quiet --disable-pip-version-check pip-tools
