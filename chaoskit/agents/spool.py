@@ -14,6 +14,7 @@ from typing import Any
 from chaoskit.agents.realtime import tune_thread
 from chaoskit.model.errors import RecordingFailed
 from chaoskit.model.history import SAMPLES_DDL
+from chaoskit.model.packed_samples import PACKED_DDL
 
 Row = Sequence[Any]
 
@@ -43,7 +44,7 @@ class Spool:
             # process, not that of the machine, and an fsync would compete with the disks under test.
             self._database.execute("PRAGMA journal_mode = TRUNCATE")
             self._database.execute("PRAGMA synchronous = OFF")
-            self._database.executescript(SAMPLES_DDL)
+            self._database.executescript(SAMPLES_DDL + PACKED_DDL)
             self._statements = {table: self._insert_statements(table) for table in self._tables()}
         except (sqlite3.Error, OSError) as error:
             raise RecordingFailed(self._message(error)) from error

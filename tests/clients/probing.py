@@ -6,9 +6,11 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from chaoskit.model.packed_samples import unpack_into
 from chaoskit.ports.client import ClientConfig, ClientStatus
 
 
@@ -76,6 +78,8 @@ class ProbeProcess:
 
 def rows(spool: Path, query: str) -> list[Any]:
     """Rows of a spool; single values where one column is asked for."""
-    with sqlite3.connect(f"file:{spool}?mode=ro", uri=True) as database:
+    with closing(sqlite3.connect(f"file:{spool}?mode=ro", uri=True)) as file, closing(sqlite3.connect(":memory:")) as database:
+        file.backup(database)
+        unpack_into(database, "main")
         found = database.execute(query).fetchall()
     return [row[0] if len(row) == 1 else row for row in found]

@@ -20,7 +20,7 @@ from chaoskit.engine.store import merge_spool, read_events, read_plan, read_run
 from chaoskit.model.errors import InputError, RecordingFailed
 from chaoskit.model.recorded import TrialRecord
 from tests.measures.recorded import client, dump, failed_over, fault, final_read, plan, trial, with_policy
-from tests.measures.run_directories import write_database, write_run
+from tests.measures.run_directories import pack_samples, write_database, write_run
 
 
 def record(index: int = 0, **changes: object) -> TrialRecord:
@@ -94,14 +94,25 @@ def test_a_run_recorded_before_there_were_policies_has_no_attempts(tmp_path: Pat
         assert len(files.attempts(0, "orders")) == 0
 
 
-def test_what_was_not_merged_yet_is_read_from_the_spool(tmp_path: Path) -> None:
-    run = write_run(tmp_path / "run", two_clients(), record(), spooled=True)
+def spooled_run(run: Path, *, packed: bool) -> Path:
+    """Nothing merged yet; `packed`: the clients sent on bare sockets."""
+    write_run(run, two_clients(), record(), spooled=True)
+    if packed:
+        for client, probes in (("orders", 5), ("readers", 2)):
+            pack_samples(run / "spool" / f"0-{client}.sqlite", probes)
+    return run
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_what_was_not_merged_yet_is_read_from_the_spool(tmp_path: Path, packed: bool) -> None:
+    run = spooled_run(tmp_path / "run", packed=packed)
     assert_same(next(read_run(run)), record())
     assert not (run / "samples.sqlite").exists(), "reading writes nothing"
 
 
-def test_merging_moves_everything_once(tmp_path: Path) -> None:
-    run = write_run(tmp_path / "run", two_clients(), record(), spooled=True)
+@pytest.mark.parametrize("packed", [False, True])
+def test_merging_moves_everything_once(tmp_path: Path, packed: bool) -> None:
+    run = spooled_run(tmp_path / "run", packed=packed)
     assert merge_spool(run) == 3
     assert list((run / "spool").iterdir()) == []
     assert merge_spool(run) == 0
@@ -139,9 +150,10 @@ def test_a_new_file_of_an_old_name_is_not_mistaken_for_the_merged_one(tmp_path: 
 
 
 @pytest.mark.slow
-def test_a_merge_killed_anywhere_can_be_repeated(tmp_path: Path) -> None:
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_merge_killed_anywhere_can_be_repeated(tmp_path: Path, packed: bool) -> None:
     """A process merges and is killed at some instant; whoever merges again has every row exactly once."""
-    template = write_run(tmp_path / "template", two_clients(), record(), spooled=True)
+    template = spooled_run(tmp_path / "template", packed=packed)
     code = """
 import sys
 from pathlib import Path
@@ -196,6 +208,19 @@ def test_a_file_that_is_no_database_is_a_problem_and_is_kept(tmp_path: Path) -> 
     with pytest.raises(RecordingFailed, match=r"0-broken\.sqlite"):
         merge_spool(run)
     assert [f.name for f in (run / "spool").iterdir()] == ["0-broken.sqlite"], "the others were merged"
+
+
+def test_packed_samples_that_cannot_be_read_are_a_problem_and_are_kept(tmp_path: Path) -> None:
+    for column, written in (("rows", b"cut off"), ("fates", "[]"), ("client", "{"), ("client", "[1]")):
+        run = spooled_run(tmp_path / f"{column}{len(written)}", packed=True)
+        with closing(sqlite3.connect(run / "spool" / "0-orders.sqlite")) as db, db:
+            db.execute(f"UPDATE packed_samples SET {column} = ? WHERE rowid = 2", (written,))
+        assert any("0-orders.sqlite" in p for p in next(read_run(run)).problems)
+        with pytest.raises(RecordingFailed, match=r"0-orders\.sqlite could not be merged: packed samples"):
+            merge_spool(run)
+        assert [f.name for f in (run / "spool").iterdir()] == ["0-orders.sqlite"], "the others were merged"
+        with closing(sqlite3.connect(run / "samples.sqlite")) as db:
+            assert db.execute("SELECT DISTINCT client FROM samples").fetchall() == [("readers",)], "all of its rows or none"
 
 
 def test_a_torn_last_line_is_left_out_and_any_other_is_an_error(tmp_path: Path) -> None:

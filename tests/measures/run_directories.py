@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from chaoskit.model.history import SAMPLES_DDL, Event
+from chaoskit.model.packed_samples import PACKED_DDL, PACKED_ROW, Fate, PackedClient, packed
 from chaoskit.model.plan import Plan
 from chaoskit.model.recorded import MISSING, ClientSamples, FaultRecord, TrialRecord
 from tests.measures.recorded import ENDED_S, event, ns
@@ -76,6 +77,30 @@ def write_database(file: Path, record: TrialRecord, clients: Sequence[ClientSamp
                 )
             db.executemany("INSERT INTO hiccups VALUES (?, 'probe', ?, ?)", [(t, *row) for row in record.hiccups_ns.tolist()])
         db.commit()
+
+
+def pack_samples(file: Path, probes: int) -> None:
+    """What the file holds of `samples` as a probe on bare sockets hands it on: 100 attempts at a time."""
+    with closing(sqlite3.connect(file)) as db, db:
+        db.execute("PRAGMA synchronous = OFF")
+        db.executescript(PACKED_DDL)
+        rows = db.execute("SELECT * FROM samples ORDER BY rowid").fetchall()
+        for first in range(0, len(rows), 100):
+            db.execute("INSERT INTO packed_samples VALUES (?, ?, ?)", packed_rows(rows[first : first + 100], probes))
+        db.execute("DELETE FROM samples")
+
+
+def packed_rows(rows: Sequence[tuple[Any, ...]], probes: int) -> tuple[str, str, bytes]:
+    """Rows of `samples` as one of `packed_samples`."""
+    trial, client, _, *between = rows[0][:7]
+    fates: dict[Fate, int] = {}
+    made = []
+    for row in rows:
+        fate = (row[14], row[15], row[16], row[18], row[22])
+        instants = [-1 if t is None else t for t in (*row[9:14], row[19])]
+        made.append(PACKED_ROW.pack(row[7], *instants, row[20], fates.setdefault(fate, len(fates)), row[21]))
+    token = (rows[0][8] or "").removesuffix(str(rows[0][7]))
+    return packed(PackedClient(trial, client, *between, probes, token), fates, made)
 
 
 def fault_events(fault: FaultRecord, trial: int) -> list[Event]:

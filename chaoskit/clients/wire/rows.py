@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
 
 from chaoskit.agents.hiccups import HiccupWatch
 from chaoskit.agents.spool import Spool
 from chaoskit.clients.sending import ANSWERED
 from chaoskit.clients.tally import Tally
 from chaoskit.clients.wire.attempt import WireAttempt
+from chaoskit.model.packed_samples import PACKED_ROW, Fate, PackedClient, packed
 from chaoskit.ports.client import ClientConfig
 
 
@@ -23,7 +23,10 @@ class WireRows:
         self._tally = tally
         self._finished: deque[WireAttempt] = deque()
         self._left: deque[WireAttempt] = deque()
-        self._token = f"{config.run_id}.{config.client}.{config.trial}."
+        self._client = PackedClient(
+            config.trial, config.client, config.client_class, config.operation, config.vantage, config.target, config.probes,
+            f"{config.run_id}.{config.client}.{config.trial}.",
+        )  # fmt: skip
 
     def add(self, attempt: WireAttempt) -> None:
         """Its end is known."""
@@ -49,11 +52,13 @@ class WireRows:
         if ready:
             first, last = min(a.t_intended for a in ready), max(a.t_end for a in ready)
             doubtful = self._hiccups.stalled_between(first, last)  # almost never: one question for all of them
-            self._spool.put_many("samples", [self._row(attempt, doubtful) for attempt in ready])
+            fates: dict[Fate, int] = {}
+            rows = [self._row(attempt, doubtful, fates) for attempt in ready]
+            self._spool.put("packed_samples", packed(self._client, fates, rows))
 
-    def _row(self, attempt: WireAttempt, doubtful: bool) -> tuple[Any, ...]:
-        config, decided = self._config, attempt.t_end
-        w_ends = attempt.t_intended + config.deadline_ns
+    def _row(self, attempt: WireAttempt, doubtful: bool, fates: dict[Fate, int]) -> bytes:
+        decided = attempt.t_end
+        w_ends = attempt.t_intended + self._config.deadline_ns
         if attempt.late:
             self._judge_late(attempt, w_ends)
             decided = w_ends  # what its answer met after W, which had decided already, is no doubt about it
@@ -61,13 +66,13 @@ class WireRows:
             self._judge(attempt, w_ends)
             ok = attempt.outcome in ("ok", "degraded")
             self._tally.add(attempt.t_intended, attempt.t_end, ok, "" if ok else f"{attempt.outcome}: {attempt.error}")
-        return (
-            config.trial, config.client, attempt.seq % config.probes, config.client_class, config.operation,
-            config.vantage, config.target, attempt.seq, f"{self._token}{attempt.seq}",
-            attempt.t_intended, attempt.t_send, attempt.t_connected, attempt.t_first_byte, attempt.t_end,
-            attempt.outcome, attempt.certainty, attempt.answered_by or None, None, attempt.value or None,
-            attempt.late_end, attempt.in_flight,
-            int(doubtful and self._hiccups.stalled_between(attempt.t_intended, decided)), attempt.error or None,
+        fate = (
+            attempt.outcome, attempt.certainty, attempt.answered_by or None, attempt.value or None, attempt.error or None,
+        )  # fmt: skip
+        return PACKED_ROW.pack(
+            attempt.seq, attempt.t_intended, _packed(attempt.t_send), _packed(attempt.t_connected), _packed(attempt.t_first_byte),
+            attempt.t_end, _packed(attempt.late_end), attempt.in_flight, fates.setdefault(fate, len(fates)),
+            doubtful and self._hiccups.stalled_between(attempt.t_intended, decided),
         )  # fmt: skip
 
     def _judge(self, attempt: WireAttempt, w_ends: int) -> None:
@@ -86,3 +91,7 @@ class WireRows:
         elif not attempt.error:
             attempt.error = "deadline"
         attempt.outcome, attempt.t_end = "timeout", w_ends
+
+
+def _packed(instant: int | None) -> int:
+    return -1 if instant is None else instant
