@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 
 from chaoskit.clients.failures import ConnectFailed, describe, most_telling, outcome_of
+from chaoskit.clients.wire.arrivals import CONTROL_BYTES, arrived_ns, ask_for_stamps, keep_stamping
 from chaoskit.clients.wire.attempt import Exchange, WireAttempt
 
 _KIND = socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
@@ -24,7 +25,7 @@ _OF_AN_END = (errno.ECONNRESET, errno.EPIPE)
 class Connections:
     """What is open, by descriptor."""
 
-    def __init__(self, exchange: Exchange, epoll: select.epoll, ended: Callable[[WireAttempt], None]) -> None:
+    def __init__(self, exchange: Exchange, epoll: select.epoll, ended: Callable[[WireAttempt, int | None], None]) -> None:
         self._exchange = exchange
         self._epoll = epoll
         self._ended = ended
@@ -35,18 +36,29 @@ class Connections:
         """Until when a host may take to be connected."""
         self._lingering: deque[tuple[int, int]] = deque()
         self._buffer = memoryview(bytearray(_READ_BYTES))
+        self._into = (self._buffer,)
+        self._stamping = keep_stamping()
+        self._stamped = False
+        """The last answer said itself when it had arrived."""
 
-    def begin(self, attempt: WireAttempt) -> None:
-        """Send it: on a kept connection where there is one."""
-        attempt.t_send = time.monotonic_ns()
-        if self._idle:
+    def may_wait(self) -> bool:
+        """Whether all that is waited for can be left unread for a while: it says itself since when it is there."""
+        return self._stamped and not self._limits
+
+    def begin(self, attempts: list[WireAttempt]) -> None:
+        """Send them: on kept connections where there are any, with nothing done in between, then on new ones."""
+        on_kept = attempts[: len(self._idle)]
+        for attempt in on_kept:
             descriptor, last = self._idle.popitem()
             attempt.sock, attempt.fd, attempt.host = last.sock, descriptor, last.host
             self._open[descriptor] = attempt
+        for attempt in on_kept:
+            attempt.t_send = time.monotonic_ns()
             self._request(attempt)
-            return
-        attempt.hosts = iter(self._exchange.order)
-        self._next_host(attempt)
+        for attempt in attempts[len(on_kept) :]:
+            attempt.t_send = time.monotonic_ns()
+            attempt.hosts = iter(self._exchange.order)
+            self._next_host(attempt)
 
     def ready(self, descriptor: int, events: int) -> None:
         """What epoll said."""
@@ -89,6 +101,7 @@ class Connections:
             self._close(attempt)
         self._open.clear()
         self._idle.clear()
+        self._stamping.close()
 
     def _next_host(self, attempt: WireAttempt) -> None:
         assert attempt.hosts is not None
@@ -96,7 +109,7 @@ class Connections:
         if host is None:
             failed = most_telling(list(attempt.failures))
             attempt.tell(failed.outcome, "fail", failed.text)
-            self._ended(attempt)
+            self._ended(attempt, None)
             return
         attempt.host = host
         try:
@@ -104,6 +117,8 @@ class Connections:
         except OSError as error:
             self._host_failed(attempt, ConnectFailed(outcome_of(error), describe(error)))
             return
+        if self._exchange.request:
+            ask_for_stamps(made)
         code = made.connect_ex((host.address, host.port))
         attempt.sock, attempt.fd = made, made.fileno()
         if code == 0:
@@ -174,7 +189,7 @@ class Connections:
         assert attempt.host is not None
         attempt.answered_by = attempt.host.node
         self._exchange.order.served(attempt.host)
-        self._ended(attempt)
+        self._ended(attempt, None)
         try:
             attempt.sock.shutdown(socket.SHUT_WR)
         except OSError:  # the server was quicker; the handshake counted
@@ -195,7 +210,7 @@ class Connections:
     def _read(self, attempt: WireAttempt) -> None:
         assert attempt.sock is not None
         try:
-            data = bytes(self._buffer[: attempt.sock.recv_into(self._buffer)])
+            size, control, _, _ = attempt.sock.recvmsg_into(self._into, CONTROL_BYTES)
         except BlockingIOError:
             return
         except OSError as error:
@@ -204,9 +219,12 @@ class Connections:
             else:
                 self._broken(attempt, error)
             return
-        if attempt.t_first_byte is None and data and self._exchange.request:
-            attempt.t_first_byte = time.monotonic_ns()
-        reusable = self._exchange.read(attempt, data)
+        at = arrived_ns(control, attempt.t_send or 0)
+        if size:
+            self._stamped = at is not None
+            if attempt.t_first_byte is None and self._exchange.request:
+                attempt.t_first_byte = at or time.monotonic_ns()
+        reusable = self._exchange.read(attempt, bytes(self._buffer[:size]))
         if reusable is None:
             return
         self._open.pop(attempt.fd, None)
@@ -215,9 +233,11 @@ class Connections:
             return
         if attempt.host is not None and attempt.certainty == "ok":
             self._exchange.order.served(attempt.host)
+            if not size:  # the end of the connection told that the answer was whole, and that carries no stamp
+                self._stamped = False
         elif attempt.host is not None and attempt.certainty == "info":  # nobody said who it was
             attempt.answered_by = attempt.host.node
-        self._ended(attempt)
+        self._ended(attempt, at)
         if reusable and len(self._idle) < self._exchange.kept and not attempt.late:
             self._idle[attempt.fd] = attempt
         else:
@@ -229,7 +249,7 @@ class Connections:
         if attempt.host is not None:
             attempt.answered_by = attempt.host.node
         self.drop(attempt)
-        self._ended(attempt)
+        self._ended(attempt, None)
 
     def _close(self, attempt: WireAttempt) -> None:
         if attempt.sock is not None:

@@ -28,8 +28,12 @@ from chaoskit.ports.client import ClientConfig
 
 _GIL_HANDED_OVER_S = 0.00005
 """Threads that write rows and watch for stalls give the loop its turn within this time; Python's own 5 ms would make it late."""
-_LEAST_NAP_NS = 250_000
-"""At more than 4 000/s several attempts leave at one wake, so much late at most: a wake costs more than an attempt."""
+_LEAST_NAP_NS = 500_000
+"""At more than 2 000/s several attempts leave at one wake, so much late at most: a wake costs more than an attempt."""
+_UNREAD_AT_MOST_NS = 2_000_000
+"""So long answers that carry the instant of their arrival may lie unread, where the next attempt is due by then."""
+_SENT_AT_ONCE = 32
+"""What is due after a stall goes out in parts, so that the answers to one part free connections for the next."""
 _NEVER_NS = 2**62
 _EVENTS_AT_ONCE = 256
 
@@ -54,8 +58,8 @@ class WireSender:
         self._epoll = select.epoll()
         self._timer = TimerDescriptor()
         self._waker = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        for descriptor in (self._timer.descriptor, self._waker):
-            self._epoll.register(descriptor, select.EPOLLIN)
+        self._epoll.register(self._timer.descriptor, select.EPOLLIN | select.EPOLLET)  # told once, without being read
+        self._epoll.register(self._waker, select.EPOLLIN)
         self._rows = WireRows(config, spool, hiccups, tally)
         self._connections = Connections(exchange, self._epoll, self._ended)
         self._may_be_late = exchange.late
@@ -65,6 +69,8 @@ class WireSender:
         self._next_due = _NEVER_NS
         self._armed_ns = -1
         self._flying = 0
+        self._behind = False
+        """More attempts are due than were sent at once."""
         self._due: deque[WireAttempt] = deque()
         """Under way, in the order in which W ends."""
         self._late: deque[WireAttempt] = deque()
@@ -117,26 +123,47 @@ class WireSender:
             self._loop.call_soon_threadsafe(self._idle.set)
 
     def _go_on(self) -> None:
-        clock, poll, ready = time.monotonic_ns, self._epoll.poll, self._connections.ready
-        timer, waker = self._timer.descriptor, self._waker
+        read_until = time.monotonic_ns()
         while True:
-            now = clock()
+            now = time.monotonic_ns()
             if now >= self._next_due:
                 self._send_due(now)
-            wake_ns = min(max(self._next_due, now + _LEAST_NAP_NS), self._end_deadlines(now), self._connections.end_limits(now))
+            limits_ns = min(self._end_deadlines(read_until), self._connections.end_limits(read_until))
+            wake_ns = min(max(self._next_due, now + _LEAST_NAP_NS), limits_ns)
             if self._stopping and self._drained():
                 return
-            if not now < self._armed_ns <= wake_ns:  # one that is to come sooner does no harm: arming costs as much as a wake
+            read_until = self._read_until(now if self._behind else wake_ns)
+
+    def _read_until(self, wake_ns: int) -> int:
+        """Wait until then, or until something comes that has to be read at once; the instant up to which all that came was read.
+
+        Answers that say themselves when they arrived are left where they are for a moment. Nothing is given up for what ended
+        later than the instant returned: its answer may be there already.
+        """
+        ahead_ns = wake_ns - time.monotonic_ns()
+        if 0 < ahead_ns <= _UNREAD_AT_MOST_NS and self._connections.may_wait():
+            time.sleep(ahead_ns / 1e9)
+        elif ahead_ns > 0:
+            if not wake_ns - ahead_ns < self._armed_ns <= wake_ns:  # one that is to come sooner does no harm
                 self._timer.arm(wake_ns)
                 self._armed_ns = wake_ns
-            for descriptor, events in poll(-1, _EVENTS_AT_ONCE):
-                if descriptor == timer:
-                    self._armed_ns = -1  # arming it again makes it silent
-                elif descriptor == waker:
-                    os.eventfd_read(waker)
-                    self._next_due = _NEVER_NS
-                else:
-                    ready(descriptor, events)
+            self._take(self._epoll.poll(-1, _EVENTS_AT_ONCE))
+        while True:
+            now = time.monotonic_ns()
+            events = self._epoll.poll(0, _EVENTS_AT_ONCE)
+            self._take(events)
+            if len(events) < _EVENTS_AT_ONCE:
+                return now
+
+    def _take(self, events: list[tuple[int, int]]) -> None:
+        for descriptor, event in events:
+            if descriptor == self._timer.descriptor:
+                self._armed_ns = -1
+            elif descriptor == self._waker:
+                os.eventfd_read(self._waker)
+                self._next_due, self._behind = _NEVER_NS, False
+            else:
+                self._connections.ready(descriptor, event)
 
     def _drained(self) -> bool:
         self._may_be_late = False
@@ -151,33 +178,43 @@ class WireSender:
         return self._t0 + turn * self._config.interval_ns + probe * self._config.interval_ns // self._config.probes
 
     def _send_due(self, now: int) -> None:
-        if self._beats:
-            self._hiccups.beat(self._next_due, now)
-        elif now - self._next_due > self._config.interval_ns // 2:
-            self._hiccups.note(self._next_due, now - self._next_due)
-        while self._next_due <= now:
-            self._send(WireAttempt(self._sequence, self._next_due, self._flying), now)
+        """Send what is due, or the first of it."""
+        if not self._behind:
+            if self._beats:
+                self._hiccups.beat(self._next_due, now)
+            elif now - self._next_due > self._config.interval_ns // 2:
+                self._hiccups.note(self._next_due, now - self._next_due)
+        last = self._sequence + _SENT_AT_ONCE
+        sent: list[WireAttempt] = []
+        while self._next_due <= now and self._sequence < last:
+            attempt = WireAttempt(self._sequence, self._next_due, self._flying)
+            if self._may_send(attempt, now):
+                sent.append(attempt)
             self._sequence += 1
             self._next_due = self._intended_ns(self._sequence)
+        self._connections.begin(sent)
+        self._behind = self._next_due <= now
 
-    def _send(self, attempt: WireAttempt, now: int) -> None:
+    def _may_send(self, attempt: WireAttempt, now: int) -> bool:
+        """Whether it is under way from now on."""
         if now >= attempt.t_intended + self._deadline_ns:
             self._not_sent(attempt, "this process woke up after the deadline")
-        elif self._flying >= self._config.in_flight:
+            return False
+        if self._flying >= self._config.in_flight:
             self._not_sent(attempt, f"{self._flying} attempts in flight")
-        else:
-            self._flying += 1
-            self._due.append(attempt)
-            self._connections.begin(attempt)
+            return False
+        self._flying += 1
+        self._due.append(attempt)
+        return True
 
     def _not_sent(self, attempt: WireAttempt, why: str) -> None:
         attempt.tell("not_sent", "fail", why)
         attempt.t_end, attempt.done = time.monotonic_ns(), True
         self._rows.add(attempt)
 
-    def _ended(self, attempt: WireAttempt) -> None:
-        """Called by the connections: it was told what became of it."""
-        attempt.t_end, attempt.done = time.monotonic_ns(), True
+    def _ended(self, attempt: WireAttempt, at_ns: int | None) -> None:
+        """Called by the connections: it was told what became of it, then or just now."""
+        attempt.t_end, attempt.done = at_ns or time.monotonic_ns(), True
         if not attempt.late:
             self._flying -= 1
         self._rows.add(attempt)
@@ -218,4 +255,4 @@ class WireSender:
         if attempt.sent and attempt.host is not None:
             attempt.answered_by = attempt.host.node
         self._connections.drop(attempt)
-        self._ended(attempt)
+        self._ended(attempt, None)
