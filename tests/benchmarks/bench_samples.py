@@ -1,7 +1,8 @@
 """Recording and measuring a million samples: `python tests/benchmarks/bench_samples.py [--samples 1000000] [--rounds 3]`.
 
 Recording: rows are handed to the spool of a probe as fast as one thread can, each round to a new file; counted are the rows that
-the file holds afterwards, and the time until all of them are committed. Measuring: a run of one client, with one outage, is
+the file holds afterwards, and the time until all of them are committed; then the same of attempts on bare sockets, which are
+handed on by the thousand, and the time until they are rows of samples.sqlite. Measuring: a run of one client, with one outage, is
 recorded; a new process reads and measures it with every registered measure and writes measures.json. Its time counts from the
 call to the return of `measure_run`, with imports done; its peak memory is the whole process's, as the kernel
 tells it (VmHWM: ru_maxrss would count that of the process that started it).
@@ -13,6 +14,7 @@ import argparse
 import json
 import os
 import resource
+import shutil
 import sqlite3
 import statistics
 import subprocess
@@ -22,7 +24,13 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+from chaoskit.agents.hiccups import HiccupWatch
 from chaoskit.agents.spool import Spool
+from chaoskit.clients.tally import Tally
+from chaoskit.clients.wire.attempt import WireAttempt
+from chaoskit.clients.wire.rows import WireRows
+from chaoskit.engine.store import merge_spool
+from tests.clients.probing import config
 from tests.measures.recorded import client, event, plan, trial
 from tests.measures.run_directories import write_run
 
@@ -63,6 +71,36 @@ def recorded(samples: int, folder: Path) -> tuple[float, int]:
     return took, count
 
 
+def recorded_bare(samples: int, folder: Path) -> tuple[float, float, int]:
+    """Seconds until attempts on bare sockets are committed, seconds to merge them, and how many there are then."""
+    run = folder / "bare"
+    given = config(run / "spool" / "0-orders.sqlite", 80, client_class="pooled")
+    failures: list[str] = []
+    spool, hiccups = Spool(Path(given.spool), failures.append), HiccupWatch(10**9, lambda *_: None)
+    rows = WireRows(given, spool, hiccups, Tally("orders", 10**9))
+    began = time.perf_counter()
+    for n in range(samples):
+        q = 1_000_000_000_000 + n * 50_000
+        attempt = WireAttempt(n, q, 3)
+        attempt.t_send, attempt.t_first_byte, attempt.t_end = q + 20_000, q + 400_000, q + 400_000
+        attempt.answered_by, attempt.value = "web1", "200"
+        rows.add(attempt)
+        if n % 1000 == 999:
+            rows.settle(all_of_them=True)
+    rows.settle(all_of_them=True)
+    spool.close(600.0)
+    hiccups.close()
+    recorded = time.perf_counter()
+    merge_spool(run)
+    took = time.perf_counter() - recorded
+    with closing(sqlite3.connect(run / "samples.sqlite")) as database:
+        (count,) = database.execute("SELECT count(*) FROM samples").fetchone()
+    shutil.rmtree(run)
+    if failures:
+        raise SystemExit(f"recording failed: {failures}")
+    return recorded - began, took, count
+
+
 def made_run(samples: int, folder: Path) -> Path:
     """A recorded run of one client with so many samples, at 100/s, and one outage of 10 s."""
     until_s = samples / RATE - 31.0
@@ -88,6 +126,10 @@ def main() -> int:
         lost = [given.samples - count for _, count in rounds]
         mid = statistics.median(seconds)
         print(f"recording: median {mid:.2f} s ({seconds[0]:.2f} to {seconds[-1]:.2f}), {given.samples / mid:.0f}/s; lost {lost}")
+        bare = [recorded_bare(given.samples, folder) for _ in range(given.rounds)]
+        lost += [given.samples - count for *_, count in bare]
+        for what, values in (("recording, bare sockets", [b[0] for b in bare]), ("merging them", [b[1] for b in bare])):
+            print(f"{what}: median {statistics.median(values):.2f} s ({min(values):.2f} to {max(values):.2f}); lost {lost[-1]}")
         run = made_run(given.samples, folder)
         measured = [
             json.loads(
