@@ -13,6 +13,7 @@ from collections.abc import Callable
 from chaoskit.clients.failures import ConnectFailed, describe, most_telling, outcome_of
 from chaoskit.clients.wire.arrivals import CONTROL_BYTES, arrived_ns, ask_for_stamps, keep_stamping
 from chaoskit.clients.wire.attempt import Exchange, WireAttempt
+from chaoskit.clients.wire.source_ports import SourcePorts
 
 _KIND = socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
 _READ_BYTES = 65536
@@ -25,8 +26,12 @@ _OF_AN_END = (errno.ECONNRESET, errno.EPIPE)
 class Connections:
     """What is open, by descriptor."""
 
-    def __init__(self, exchange: Exchange, epoll: select.epoll, ended: Callable[[WireAttempt, int | None], None]) -> None:
+    def __init__(
+        self, exchange: Exchange, epoll: select.epoll, spacing_ns: int, ended: Callable[[WireAttempt, int | None], None]
+    ) -> None:
+        """`spacing_ns`: from one attempt to the next. `ended` is told of an attempt's end, and when that was if it is past."""
         self._exchange = exchange
+        self._ports = SourcePorts(spacing_ns)
         self._epoll = epoll
         self._ended = ended
         self._open: dict[int, WireAttempt] = {}
@@ -119,7 +124,10 @@ class Connections:
             return
         if self._exchange.request:
             ask_for_stamps(made)
+        self._ports.take(made)
         code = made.connect_ex((host.address, host.port))
+        if code == errno.EADDRNOTAVAIL and self._ports.take_any(made):
+            code = made.connect_ex((host.address, host.port))
         attempt.sock, attempt.fd = made, made.fileno()
         if code == 0:
             self._connected(attempt)

@@ -61,7 +61,7 @@ class WireSender:
         self._epoll.register(self._timer.descriptor, select.EPOLLIN | select.EPOLLET)  # told once, without being read
         self._epoll.register(self._waker, select.EPOLLIN)
         self._rows = WireRows(config, spool, hiccups, tally)
-        self._connections = Connections(exchange, self._epoll, self._ended)
+        self._connections = Connections(exchange, self._epoll, config.interval_ns // config.probes, self._ended)
         self._may_be_late = exchange.late
         self._beats = config.interval_ns <= config.probes * LEAST_BEATS_NS
         self._t0 = 0
