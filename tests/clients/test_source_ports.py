@@ -63,9 +63,12 @@ def test_a_port_that_is_taken_costs_no_attempt(limited, tmp_path, monkeypatch):
         assert port_of(SourcePorts(70_000 * MS), listener.getsockname()) != taken
 
 
-def test_where_ports_would_come_round_within_a_minute_or_the_kernel_is_older_it_takes_any(monkeypatch):
+def test_where_ports_would_come_round_within_a_minute_or_the_kernel_is_older_it_takes_any(tmp_path, monkeypatch):
     with socket.socket() as made:
         assert not SourcePorts(MS).take_any(made)
+        with monkeypatch.context() as without_proc:
+            without_proc.setattr(source_ports, "_RANGE_FILE", tmp_path / "none")
+            assert not SourcePorts(5 * MS).take_any(made)
         monkeypatch.setattr(source_ports, "_IP_LOCAL_PORT_RANGE", 9999)
         ports = SourcePorts(5 * MS)
         ports.take(made)

@@ -25,9 +25,12 @@ class SourcePorts:
 
     def __init__(self, spacing_ns: int) -> None:
         """`spacing_ns`: from one connection to the next."""
-        self._first, last = (int(word) for word in _RANGE_FILE.read_text().split())
+        try:
+            self._first, last = (int(word) for word in _RANGE_FILE.read_text().split())
+        except OSError:  # no /proc here
+            self._first, last = 1, 0
         self._count = last - self._first + 1
-        self._turn = random.randrange(self._count)
+        self._turn = random.randrange(max(self._count, 1))
         self._suffice = self._count * spacing_ns >= _REMEMBERED_NS
 
     def take(self, made: socket.socket | socket.SocketType) -> None:
