@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -88,7 +89,10 @@ def test_a_node_has_its_own_name_processes_network_and_temporary_files(up: Up) -
     assert "198.18.0.1/24" in run(lab, "n0", "cat /proc/net/fib_trie") or "198.18.0.1" in run(lab, "n0", "cat /proc/net/fib_trie")
     assert run(lab, "n0", "stat -c %a /tmp /dev/shm /run/lock") == "1777\n1777\n1777"
     run(lab, "n0", "echo mine > /tmp/file; echo mine > /usr/file")
-    assert run(lab, "n1", "ls /tmp; ls /usr/file 2>&1 | tail -c 26") == "No such file or directory"
+    with tempfile.NamedTemporaryFile(dir="/tmp") as mine:  # a checkout below /tmp is visible, nothing else there
+        seen = run(lab, "n1", f"ls /tmp/file /usr/file {mine.name} 2>&1; true").splitlines()
+    assert len(seen) == 3
+    assert all(line.endswith("No such file or directory") for line in seen)
     assert not os.path.exists("/usr/file")
     assert run(lab, "n0", "getent hosts n1").split() == ["198.18.0.2", "n1", "n1-lan"]
 
