@@ -7,7 +7,6 @@ import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,6 @@ Row = Sequence[Any]
 
 COMMIT_EVERY_S = 0.15
 """Rows handed in are committed at most this much later, so that a killed process leaves its evidence."""
-_ROWS_AT_ONCE = 32
-"""Each statement lets go of the interpreter's lock and must take it back from the sending thread, so one writes several rows."""
 
 
 class Spool:
@@ -34,7 +31,7 @@ class Spool:
         """Creates the file and its tables. RecordingFailed where that is not possible."""
         self._path = path
         self._on_failure = on_failure
-        self._batches: deque[tuple[str, Sequence[Row]]] = deque()
+        self._rows: deque[tuple[str, Row]] = deque()
         self._ending = threading.Event()
         self.failure: str | None = None
         try:
@@ -45,7 +42,7 @@ class Spool:
             self._database.execute("PRAGMA journal_mode = TRUNCATE")
             self._database.execute("PRAGMA synchronous = OFF")
             self._database.executescript(SAMPLES_DDL + PACKED_DDL)
-            self._statements = {table: self._insert_statements(table) for table in self._tables()}
+            self._statements = {table: self._insert(table) for table in self._tables()}
         except (sqlite3.Error, OSError) as error:
             raise RecordingFailed(self._message(error)) from error
         self._thread = threading.Thread(target=self._write_until_closed, name="spool", daemon=True)
@@ -53,30 +50,23 @@ class Spool:
 
     def put(self, table: str, row: Row) -> None:
         """Hand in one row, in the order of the table's columns. Never waits."""
-        self._batches.append((table, (row,)))
-
-    def put_many(self, table: str, rows: Sequence[Row]) -> None:
-        """Hand in several rows at once."""
-        self._batches.append((table, rows))
+        self._rows.append((table, row))
 
     def close(self, timeout_s: float) -> None:
         """Write what is left. RecordingFailed where that did not succeed in time, or writing failed earlier."""
         self._ending.set()
         self._thread.join(timeout_s)
         if self._thread.is_alive():
-            left = sum(len(rows) for _, rows in list(self._batches))
-            raise RecordingFailed(f"{self._path}: still writing after {timeout_s} s, {left} rows left")
+            raise RecordingFailed(f"{self._path}: still writing after {timeout_s} s, {len(self._rows)} rows left")
         if self.failure is not None:
             raise RecordingFailed(self.failure)
 
     def _tables(self) -> list[str]:
         return [name for (name,) in self._database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
 
-    def _insert_statements(self, table: str) -> tuple[str, str]:
-        """For one row, and for many of them."""
-        row = f"({', '.join('?' * len(self._database.execute(f'PRAGMA table_info({table})').fetchall()))})"
-        one = f"INSERT INTO {table} VALUES {row}"
-        return one, f"{one}{f', {row}' * (_ROWS_AT_ONCE - 1)}"
+    def _insert(self, table: str) -> str:
+        columns = self._database.execute(f"PRAGMA table_info({table})").fetchall()
+        return f"INSERT INTO {table} VALUES ({', '.join('?' * len(columns))})"
 
     def _write_until_closed(self) -> None:
         tune_thread()
@@ -91,18 +81,14 @@ class Spool:
 
     def _write_batch(self) -> None:
         batches: dict[str, list[Row]] = {}
-        for _ in range(len(self._batches)):
-            table, rows = self._batches.popleft()
-            batches.setdefault(table, []).extend(rows)
+        for _ in range(len(self._rows)):
+            table, row = self._rows.popleft()
+            batches.setdefault(table, []).append(row)
         if not batches:
             return
         self._database.execute("BEGIN")
         for table, together in batches.items():
-            whole = len(together) - len(together) % _ROWS_AT_ONCE
-            one, several = self._statements[table]
-            for first in range(0, whole, _ROWS_AT_ONCE):
-                self._database.execute(several, list(chain.from_iterable(together[first : first + _ROWS_AT_ONCE])))
-            self._database.executemany(one, together[whole:])
+            self._database.executemany(self._statements[table], together)
         self._database.execute("COMMIT")
 
     def _message(self, error: Exception) -> str:

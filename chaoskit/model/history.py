@@ -1,8 +1,9 @@
 """What a run writes down: the event record, and the tables of samples.sqlite.
 
 Run directory: experiment.yaml, lab.yaml (as given), plan.json, environment.json, events.jsonl, samples.sqlite, undo.jsonl,
-logs/<trial>/<node>/<service>.log, spool/ (each probe process writes its own SQLite file with these tables; the recorder
-merges them into samples.sqlite when a trial ends), then measures.json, result.json, report.html, report.md, junit.xml.
+logs/<trial>/<node>/<service>.log, spool/ (each probe process writes its own SQLite file with these tables and that of
+model/packed_samples.py; the recorder merges them into samples.sqlite when a trial ends), then measures.json, result.json,
+report.html, report.md, junit.xml.
 """
 
 from __future__ import annotations

@@ -99,7 +99,10 @@ def test_what_was_not_seen_is_told_loudly(kind: str, words: str) -> None:
 class Closed(io.StringIO):
     """A terminal that went away."""
 
+    tried = 0
+
     def write(self, text: str, /) -> int:
+        self.tried += 1
         raise OSError(5, "Input/output error")
 
     def flush(self) -> None:
@@ -108,7 +111,9 @@ class Closed(io.StringIO):
 
 @pytest.mark.parametrize("kind", [PlainProgress, LiveProgress])
 def test_a_terminal_that_went_away_does_not_stop_a_run(kind: type[PlainProgress], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stderr", Closed())
+    closed = Closed()
+    monkeypatch.setattr("sys.stderr", closed)
     with kind() as progress:
         progress.message("nobody hears this")
         progress.event(event("lab.down"))
+    assert closed.tried > 0, "it was this terminal that was written to"
