@@ -196,6 +196,8 @@ class Checker:
         if client.endpoint is None and client.client_class == "direct":
             return  # the node it names is enough
         if client.endpoint is None:
+            if any(nearest(key, written_names(ClientSpec)) == "endpoint" for key in client.model_extra or {}):
+                return  # it is there, misspelt: that is told
             message = (
                 f"which endpoint of the lab does this client use (endpoint:)? {len(fitting)} of them are of kind {client.type}"
             )

@@ -244,6 +244,11 @@ def test_a_missing_key_is_named(tmp_path: Path, missing: str) -> None:
     assert [p.message for p in found] == [f"the key '{missing}' is missing"]
 
 
+def test_a_misspelt_endpoint_is_one_mistake(tmp_path: Path) -> None:
+    (one,) = problems(tmp_path, changed("endpoint: write, pool", "endpont: write, pool"))
+    assert (one.message, one.value, one.nearest) == ("unknown key", "endpont", "endpoint")
+
+
 def test_mistakes_of_every_kind_are_reported_together(tmp_path: Path) -> None:
     text = changed("title:", "titel:").replace("rate: 50/s", "rate: 0/s").replace("inject: power", "inject: powr")
     text = (
